@@ -1,0 +1,234 @@
+# Every task has a name here; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+GO ?= go
+export CLANG ?= clang
+export LLVM_STRIP ?= llvm-strip
+export CLANG_FORMAT ?= clang-format
+ARGS ?=
+# Git answers nothing in a checkout that belongs to another user: no version is asked of it.
+export GOFLAGS += -buildvcs=false
+
+MACHINE := $(shell uname -m)
+HOST := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
+# An ARCH of the environment is the kernel build's and not asked.
+ARCH := $(HOST)
+
+TAGS := netgo,osusergo
+BUILD := build
+SOURCE := build/src/libbpf
+LIBBPF = $(BUILD)/lib/libbpf.a
+LIBBPF_ASAN := $(BUILD)/asan/lib/libbpf.a
+LIBEU = $(BUILD)/lib/libeu.a
+
+# What is built for another architecture has a folder of its own, in which its BPF objects are too: the
+# overlay tells go build so.
+ifneq ($(ARCH),$(HOST))
+ifneq ($(ARCH),arm64)
+$(error ARCH is $(HOST) or arm64, not "$(ARCH)")
+endif
+.DEFAULT_GOAL := static
+BUILD := build/$(ARCH)
+MACHINE := aarch64
+ROOT := $(BUILD)/root
+OBJECTS := $(BUILD)/bpf/
+OVERLAY := $(BUILD)/overlay.json
+TAGS := $(TAGS),libbpf_external
+export GOARCH := $(ARCH)
+export CGO_ENABLED := 1
+export CC := $(abspath scripts/arm64-cc)
+export CGO_CFLAGS := -g -O2 -I$(abspath $(BUILD))/include
+export CGO_LDFLAGS := -L$(abspath $(BUILD))/lib -lbpf -lelf -lz
+endif
+
+C_DIRS := bench tools testdata testdata/* examples/* selftest/* compat/*
+C_FILES := $(wildcard *.[ch] $(C_DIRS:%=%/*.[ch]))
+BPF_OBJECTS := $(patsubst %.c,$(OBJECTS)%.o,$(filter %.bpf.c,$(C_FILES)))
+
+BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(MACHINE)))
+# clang for BPF doesn't look where Debian keeps asm/types.h.
+BPF_CFLAGS := -g -O2 -Wall -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \
+	-I $(BUILD)/include -idirafter $(ROOT)/usr/include/$(MACHINE)-linux-gnu
+
+STATIC_LIBS = $(shell scripts/static-libs)
+STATIC_FLAGS = -tags $(TAGS) $(OVERLAY:%=-overlay %) -ldflags '-w -extldflags "-static $(STATIC_LIBS)"'
+
+##@ Building
+
+all: deps libbpf bpf $(LIBEU) ## Build libbpf and the BPF objects: after it go build and go test work (the default)
+
+static: examples selftests ## Build the examples and the selftests, static programs (the default with ARCH=arm64)
+
+libbpf: $(LIBBPF) ## Build libbpf and its headers in build/
+
+bpf: $(BPF_OBJECTS) ## Compile the BPF objects of tests, examples and selftests
+
+# A submodule that was filled or moved since is built anew.
+$(SOURCE).stamp: $(wildcard libbpf/src/libbpf_version.h) | deps
+	@scripts/libbpf-source $(SOURCE)
+	@touch $@
+
+$(LIBBPF_ASAN): SANITIZE := -fsanitize=address -fno-omit-frame-pointer
+# The archive is put into its place last, and whole. go build wouldn't see that programs have an older one.
+$(LIBBPF) $(LIBBPF_ASAN): %/lib/libbpf.a: $(SOURCE).stamp | $(ROOT)
+	@rm -rf $*/obj $*/stage $*/include $*/bin $*/selftest
+	@$(MAKE) --no-print-directory -s -C $(SOURCE)/src BUILD_STATIC_ONLY=1 NO_PKG_CONFIG=1 \
+		OBJDIR=$(abspath $*/obj) DESTDIR=$(abspath $*/stage) INCLUDEDIR=/include UAPIDIR=/include LIBDIR=/lib \
+		CFLAGS="-g -O2 -Wall -fPIC $(SANITIZE)" install install_uapi_headers >/dev/null
+	@mkdir -p $(@D)
+	@mv $*/stage/include $*/include
+	@mv $*/stage/lib/libbpf.a $@
+	@rm -rf $*/obj $*/stage
+
+# For static programs, where libelf.a isn't whole.
+$(LIBEU): tools/libeu.c | deps $(ROOT)
+	@mkdir -p $(@D)
+	@$(CC) -O2 -Wall -Werror -c $< -o $(BUILD)/libeu.o
+	@$(AR) rc $@ $(BUILD)/libeu.o
+
+$(OBJECTS)%.bpf.o: %.bpf.c $(LIBBPF) | deps
+	@mkdir -p $(@D) $(BUILD)/dep
+	$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(BUILD)/dep/$(subst /,_,$*).d -MT $@ -c $< -o $@
+	@$(LLVM_STRIP) -g $@
+
+-include $(wildcard $(BUILD)/dep/*.d)
+
+build/arm64/root: | deps
+	@scripts/arm64-root $@
+
+build/arm64/overlay.json: $(BPF_OBJECTS)
+	@printf '"%s":"%s"\n' $(foreach object,$^,$(object:$(OBJECTS)%=%) $(object)) | \
+		paste -sd , | sed 's/.*/{"Replace":{&}}/' >$@
+
+deps: ## Install what building needs (as root), or say how
+	@scripts/deps build
+
+clean: ## Remove everything that was built
+	rm -rf $(BUILD) $(BPF_OBJECTS)
+
+generate: $(LIBBPF) ## Write the Go constants anew from libbpf's headers
+	$(GO) run -C tools ./genenums $(abspath $(BUILD))/include/linux/bpf.h >$(BUILD)/enums.go
+	@mv $(BUILD)/enums.go enums.go
+
+examples: all $(OVERLAY) ## Build the examples, static programs, in build/bin/
+	@mkdir -p $(BUILD)/bin
+	@$(GO) build $(STATIC_FLAGS) -o $(BUILD)/bin/ ./examples/...
+
+##@ Running
+
+run: examples mounts ## Show process executions as they happen; ARGS='-json -duration 5s' passes arguments
+	@exec $(BUILD)/bin/execsnoop $(ARGS)
+
+mounts: ## Mount tracefs and a BPF file system, if they aren't and may be
+	@scripts/mounts
+
+##@ Testing
+
+test: test-deps lint apidiff test-unit test-compat selftest test-race test-cgocheck test-asan test-link vmtest ## Run everything that can be checked on this machine
+
+test-deps: all mounts
+	@scripts/deps test
+
+test-unit: all mounts ## Run the tests
+	$(GO) test -count=1 ./...
+
+test-compat: all mounts ## Compare the behaviour with libbpfgo's release, by programs that are built against both
+	$(GO) -C compat vet -modfile=go.here.mod ./...
+	$(GO) -C compat test -count=1 -parallel 8 .
+
+SELFTESTS := $(patsubst %/main.go,./%,$(filter-out selftest/vm/%,$(wildcard selftest/*/main.go)))
+
+selftest: selftests mounts ## Run the selftests and print a table; TEST=xdp runs one
+	@scripts/selftest $(BUILD)/selftest $(TEST)
+
+selftests: all $(OVERLAY) ## Build the selftests, static programs, in build/selftest/
+	@mkdir -p $(BUILD)/selftest
+	@rm -f $(filter-out $(SELFTESTS:./selftest/%=$(BUILD)/selftest/%),$(wildcard $(BUILD)/selftest/*))
+	@$(GO) build $(STATIC_FLAGS) -o $(BUILD)/selftest/ $(SELFTESTS)
+
+KERNELS := 6.1 6.12 newest
+KERNEL ?= 6.1 newest
+VARIANT := $(patsubst %,-%,$(filter-out amd64,$(ARCH)))
+vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERNEL=6.12 TEST=kprobe narrows, ARCH=arm64 emulates that
+	@scripts/deps vm-$(ARCH)
+	@scripts/vm-kernels $(BUILD)/kernels $(ARCH) $(KERNEL)
+	@CGO_ENABLED=0 $(GO) build -o $(BUILD)/bin/vm ./selftest/vm
+	@CGO_ENABLED=0 GOARCH= $(GO) build -o build/bin/vm ./selftest/vm
+	@build/bin/vm -arch $(ARCH) -init $(BUILD)/bin/vm -kernels $(BUILD)/kernels -tests $(BUILD)/selftest -go-tests $(BUILD)/gotest \
+		-expected selftest/expected$(VARIANT) $(if $(TEST),-test $(TEST)) $(if $(UPDATE),-update) \
+		$(if $(DOC),-document docs/kernels$(VARIANT).md) $(KERNEL)
+
+$(BUILD)/gotest: all $(OVERLAY)
+	@rm -rf $@
+	@mkdir -p $@/testdata
+	@for package in . ringbuf perf; do $(GO) test -c $(STATIC_FLAGS) -o $@/$$package/ ./$$package; done
+	@cp $(filter $(OBJECTS)testdata/%,$(BPF_OBJECTS)) $@/testdata
+
+vmtest-all: ## Run them on every kernel of the list; UPDATE=1 writes what is expected, DOC=1 docs/kernels*.md
+	@$(MAKE) --no-print-directory vmtest KERNEL="$(KERNELS)"
+
+test-race: all mounts ## Run the tests with the race detector
+	$(GO) test -count=1 -race ./...
+
+test-cgocheck: all mounts ## Run the tests with every store of a Go pointer checked
+	GOEXPERIMENT=cgocheck2 $(GO) test -count=1 ./...
+
+# Symbols, which go test leaves out, put names into the sanitizer's report.
+ASAN = CGO_CFLAGS="-g -O1 -I$(abspath $(BUILD))/asan/include" CGO_LDFLAGS="$(abspath $(LIBBPF_ASAN)) -lelf -lz"
+ASAN_FLAGS := -asan -tags libbpf_external -ldflags='-s=false -w=false'
+test-asan: all mounts $(LIBBPF_ASAN) ## Run the tests with the address sanitizer, also in libbpf
+	$(ASAN) $(GO) test -count=1 $(ASAN_FLAGS) ./...
+
+STREAM := test -count=1 -timeout 30m -v -run 'TestStream|AtRandom'
+stress: all mounts $(LIBBPF_ASAN) ## Stream 100 million records through each form of reading; use readers at random for minutes
+	LIBBPFGO_EVENTS=100000000 $(GO) $(STREAM) .
+	LIBBPFGO_TIME=1m $(GO) $(STREAM) -race .
+	LIBBPFGO_TIME=1m GOEXPERIMENT=cgocheck2 $(GO) $(STREAM) .
+	LIBBPFGO_TIME=1m $(ASAN) $(GO) $(STREAM) $(ASAN_FLAGS) .
+
+test-link: test-deps ## Link throw-away modules in all the ways that the README names
+	@STATIC_LIBS="$(STATIC_LIBS)" scripts/link-tests
+
+test-fresh: ## Go through make run and make test in a new Debian 12 (as root; takes a while)
+	@scripts/fresh-test
+
+# libbpfgo links the same libbpf, and as C's programs it has its own process.
+bench: all mounts ## Measure the buffers against C, cilium/ebpf and libbpfgo, and write bench/RESULTS.md
+	@$(GO) build -C bench -o $(abspath $(BUILD))/bench/ . ./here ./cilium
+	@CGO_CFLAGS="-g -O2 -I$(abspath $(BUILD))/include" CGO_LDFLAGS="$(abspath $(LIBBPF)) -lelf -lz" \
+		$(GO) build -C bench -o $(abspath $(BUILD))/bench/ ./libbpfgo
+	$(BUILD)/bench/bench -bin $(BUILD)/bench -object bench/events.bpf.o >$(BUILD)/RESULTS.md
+	@mv $(BUILD)/RESULTS.md bench/RESULTS.md
+
+lint: test-deps ## Check format and style of Go, C and shell
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted: $$files"; exit 1; }
+	$(GO) vet ./...
+	@for library in . peer here cilium; do $(GO) vet -C bench ./$$library; done
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+	@scripts/check-generated
+	shellcheck -x $(wildcard scripts/*) .ci/run
+
+# The release that the API must contain is a dependency of tools/.
+apidiff: all ## Show what of libbpfgo's API is missing or different here, which is nothing
+	@CGO_CFLAGS=-I$(abspath $(BUILD))/include $(GO) -C tools tool apidiff -w $(abspath $(BUILD))/release.api github.com/aquasecurity/libbpfgo
+	@changes=$$($(GO) tool -modfile=tools/go.mod apidiff -incompatible $(BUILD)/release.api .); \
+		[ -z "$$changes" ] || { echo "incompatible with libbpfgo:"; echo "$$changes"; exit 1; }
+
+fmt: ## Format Go and C
+	gofmt -w .
+	$(CLANG_FORMAT) -i $(C_FILES)
+
+##@ Help
+
+help: ## List the tasks
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: $(BUILD)/gotest all static libbpf bpf deps clean generate examples run mounts test test-deps test-unit test-compat selftest selftests vmtest vmtest-all test-race \
+	test-cgocheck test-asan stress test-link test-fresh bench lint apidiff fmt help

@@ -1,0 +1,319 @@
+// Genenums writes the Go constants of the kernel's BPF enumerations, which it reads from the UAPI
+// header that libbpf brings along.
+//
+//	genenums build/include/linux/bpf.h >enums.go
+//
+// The names are libbpfgo's; a rule makes them out of the header's, and the exceptions to the rule stand
+// here.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"log"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An enumeration is an enum of the header and what it is in Go.
+type enumeration struct {
+	enum   string // in C
+	goType string
+	doc    string
+	// prefix is what the constants' names begin with in C, and isn't part of their names in Go.
+	prefix string
+	// omit are constants that are no value of their own.
+	omit *regexp.Regexp
+	// words are written in another way than with an initial capital.
+	words map[string]string
+	// names are exceptions, by the constant's name in C.
+	names map[string]string
+	// goPrefix is what the constants' names begin with in Go, if that isn't their type.
+	goPrefix string
+}
+
+var enumerations = []enumeration{
+	{
+		enum: "bpf_map_type", goType: "MapType", prefix: "BPF_MAP_TYPE_",
+		doc:  "MapType is a kind of BPF map (enum bpf_map_type).",
+		omit: regexp.MustCompile(`^__MAX|_DEPRECATED$`),
+		words: map[string]string{
+			"PERCPU": "PerCPU", "LRU": "LRU", "LPM": "LPM", "DEVMAP": "DevMap", "SOCKMAP": "SockMap", "CPUMAP": "CPUMap",
+			"XSKMAP": "XSKMap", "SOCKHASH": "SockHash", "REUSEPORT": "ReusePort", "SOCKARRAY": "SockArray", "SK": "SK",
+		},
+		names: map[string]string{"BPF_MAP_TYPE_DEVMAP_HASH": "DevmapHash"},
+	},
+	{
+		enum: "bpf_prog_type", goType: "BPFProgType", prefix: "BPF_PROG_TYPE_",
+		doc:   "BPFProgType is a kind of BPF program (enum bpf_prog_type).",
+		omit:  regexp.MustCompile(`^__MAX`),
+		words: map[string]string{"SEG6LOCAL": "Seg6Local"},
+	},
+	{
+		enum: "bpf_attach_type", goType: "BPFAttachType", prefix: "BPF_",
+		doc:  "BPFAttachType is a kind of hook that a program is attached to (enum bpf_attach_type).",
+		omit: regexp.MustCompile(`^__MAX`),
+		words: map[string]string{
+			"SK": "SK", "SKB": "SKB", "MSG": "MSG", "UDP4": "UDP4", "UDP6": "UDP6", "SENDMSG": "SendMsg", "RECVMSG": "RecvMsg",
+			"GETSOCKOPT": "GetSockOpt", "SETSOCKOPT": "SetSockOpt", "TP": "TP", "LSM": "LSM", "GETPEERNAME": "GetPeerName",
+			"GETSOCKNAME": "GetSockName", "XDP": "XDP", "DEVMAP": "DevMap", "CPUMAP": "CPUMap", "REUSEPORT": "ReusePort", "TCX": "TCX",
+		},
+		names: map[string]string{"BPF_SK_REUSEPORT_SELECT_OR_MIGRATE": "SKReusePortSelectorMigrate"},
+	},
+	{
+		enum: "bpf_link_type", goType: "BPFLinkType", prefix: "BPF_LINK_TYPE_",
+		doc:   "BPFLinkType is the kernel's kind of a link (enum bpf_link_type).",
+		omit:  regexp.MustCompile(`^__MAX`),
+		words: map[string]string{"XDP": "XDP", "TCX": "TCX", "SOCKMAP": "SockMap"},
+	},
+}
+
+// A group is constants whose type stands elsewhere.
+type group struct {
+	enumeration
+	// from is one of the constants; those that stand with it in an unnamed enum or a paragraph of macros
+	// are the others. It is empty if enum names an enum.
+	from string
+	// notes say more about constants, by their name in C.
+	notes map[string]string
+}
+
+var groups = []group{
+	{
+		enumeration: enumeration{
+			goType: "AttachFlag", prefix: "BPF_F_", doc: "How a program goes together with others at a hook, from the header.",
+			words: map[string]string{"ID": "ID"}, goPrefix: "BPFF",
+		},
+		from: "BPF_F_ALLOW_OVERRIDE",
+	},
+	{
+		enumeration: enumeration{
+			goType: "MapFlag", prefix: "BPF_F_", doc: "The flags of operations on elements, from the header.",
+			words: map[string]string{"CPU": "CPU", "CPUS": "CPUs"},
+			names: map[string]string{"BPF_ANY": "UpdateAny", "BPF_NOEXIST": "UpdateNoExist", "BPF_EXIST": "UpdateExist"},
+		},
+		from: "BPF_ANY",
+		notes: map[string]string{
+			"BPF_ANY":        "create an element or update it",
+			"BPF_NOEXIST":    "create an element, fail if it exists",
+			"BPF_EXIST":      "update an element, fail if it doesn't exist",
+			"BPF_F_LOCK":     "hold the element's spin lock meanwhile",
+			"BPF_F_CPU":      "for per-CPU maps: the value is that of CPU 0 alone, 32 bits have no room for another's number (Linux 7.0)",
+			"BPF_F_ALL_CPUS": "for per-CPU maps: update with one value for all CPUs (Linux 7.0)",
+		},
+	},
+	{
+		enumeration: enumeration{
+			goType: "MapFlag", prefix: "BPF_F_", doc: "What [BPFMap.SetMapFlags] and [CreateMap] take, from the header.",
+			words: map[string]string{
+				"LRU": "LRU", "NUMA": "NUMA", "RDONLY": "ReadOnly", "WRONLY": "WriteOnly", "ID": "ID", "FD": "FD",
+				"BTF": "BTF", "VTYPE": "VType", "RB": "RB",
+			},
+		},
+		from: "BPF_F_NO_PREALLOC",
+	},
+	{
+		enumeration: enumeration{
+			goType: "RunFlag", prefix: "BPF_F_TEST_", doc: "The flags of [RunOpts], from the header.",
+			words: map[string]string{"CPU": "CPU", "XDP": "XDP", "SKB": "SKB"},
+		},
+		from: "BPF_F_TEST_RUN_ON_CPU",
+		notes: map[string]string{
+			"BPF_F_TEST_RUN_ON_CPU":            "for raw tracepoints: on RunOpts.CPU",
+			"BPF_F_TEST_XDP_LIVE_FRAMES":       "for XDP: send the frames on as the program says (Linux 5.18)",
+			"BPF_F_TEST_SKB_CHECKSUM_COMPLETE": "for packets: with a checksum; if the program leaves a wrong one, Run gives syscall.EBADMSG (Linux 6.11 and 6.1.175)",
+		},
+	},
+	{
+		enumeration: enumeration{
+			enum: "bpf_cgroup_iter_order", goType: "BPFCgroupIterOrder", prefix: "BPF_CGROUP_ITER_",
+			doc: "The orders of cgroups, from the header.", goPrefix: "BPFIter",
+		},
+		notes: map[string]string{"BPF_CGROUP_ITER_CHILDREN": "those right below the cgroup, without itself (Linux 7.0)"},
+	},
+}
+
+// A constant is an enumerator.
+type constant struct {
+	c, name string
+	value   int64
+	alias   bool // another constant has the value, which is that one's
+	note    string
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("genenums: ")
+	if len(os.Args) != 2 {
+		log.Fatal("give it the path of linux/bpf.h")
+	}
+	header, err := os.ReadFile(os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	text := comments.ReplaceAllString(string(header), "")
+
+	var out bytes.Buffer
+	fmt.Fprintln(&out, "// Code generated by tools/genenums from libbpf's linux/bpf.h; DO NOT EDIT.")
+	fmt.Fprintln(&out, "\npackage libbpfgo")
+	for _, e := range enumerations {
+		write(&out, e.goType, e.doc, e.constants(text))
+	}
+	write(&out, "BPFFunc", "BPFFunc is the number of a helper function that programs can call (enum bpf_func_id).", helpers(text))
+
+	for _, g := range groups {
+		fmt.Fprintf(&out, "\n// %s\n", g.doc)
+		writeConstants(&out, g.goType, g.constants(text))
+	}
+
+	source, err := format.Source(out.Bytes())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := os.Stdout.Write(source); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A comment that has lines of its own goes with their ends, so that it doesn't divide a paragraph.
+var comments = regexp.MustCompile(`(?m)^[ \t]*` + comment + `[ \t]*\n|` + comment + `|//.*`)
+
+const comment = `/\*(?:[^*]|\*+[^*/])*\*+/`
+
+// constants returns the enumerators of e, in the header's order.
+func (e enumeration) constants(header string) []constant {
+	_, body, ok := strings.Cut(header, "enum "+e.enum+" {")
+	body, _, closed := strings.Cut(body, "};")
+	if !ok || !closed {
+		log.Fatalf("the header has no enum %s", e.enum)
+	}
+	var list []constant
+	values := make(map[string]int64)
+	next := int64(0)
+	for _, item := range strings.Split(body, ",") {
+		c, expression, assigned := strings.Cut(item, "=")
+		c = strings.TrimSpace(c)
+		if c == "" {
+			continue
+		}
+		if assigned {
+			expression = strings.TrimSpace(expression)
+			value, err := strconv.ParseInt(expression, 0, 64)
+			if err != nil {
+				known := false
+				if value, known = values[expression]; !known {
+					log.Fatalf("%s is %q, which is no number or earlier constant", c, expression)
+				}
+			}
+			next = value
+		}
+		values[c] = next
+		if e.omit == nil || !e.omit.MatchString(c) {
+			alias := slices.ContainsFunc(list, func(other constant) bool { return other.value == next })
+			list = append(list, constant{c: c, name: e.goName(c), value: next, alias: alias})
+		}
+		next++
+	}
+	return list
+}
+
+// constants returns the group's constants, in the header's order.
+func (g group) constants(header string) []constant {
+	var list []constant
+	if g.enum != "" {
+		list = g.enumeration.constants(header)
+	} else {
+		together := regexp.MustCompile(`enum \{[^}]*\b` + g.from + `\b[^}]*\}|#define ` + g.from + `\b(.+\n)+`).FindString(header)
+		for _, m := range regexp.MustCompile(`(?m)(?:^|,|#define)\s*(BPF_\w+)`).FindAllStringSubmatch(together, -1) {
+			list = append(list, constant{c: m[1], name: g.goName(m[1]), value: flag(header, m[1])})
+		}
+	}
+	if len(list) == 0 {
+		log.Fatalf("the header has no flags like %s", g.from)
+	}
+	for i, c := range list {
+		if note := g.notes[c.c]; note != "" {
+			list[i].note = ", " + note
+		}
+	}
+	return list
+}
+
+// flag returns the value of a constant, which is a number or a bit.
+func flag(header, c string) int64 {
+	m := regexp.MustCompile(`\b` + c + `\s*=?\s*(?:(\d+)|\(1U << (\d+)\))`).FindStringSubmatch(header)
+	if m == nil {
+		log.Fatalf("the header has no flag %s", c)
+	}
+	n, err := strconv.ParseInt(m[1]+m[2], 10, 64)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if m[2] != "" {
+		return 1 << n
+	}
+	return n
+}
+
+func (e enumeration) goName(c string) string {
+	if name := e.names[c]; name != "" {
+		return e.goType + name
+	}
+	name := e.goPrefix
+	if name == "" {
+		name = e.goType
+	}
+	for word := range strings.SplitSeq(strings.TrimPrefix(c, e.prefix), "_") {
+		if special := e.words[word]; special != "" {
+			name += special
+		} else {
+			name += word[:1] + strings.ToLower(word[1:])
+		}
+	}
+	return name
+}
+
+// helpers returns the helper functions, which a macro of the header lists.
+func helpers(header string) []constant {
+	var list []constant
+	for _, m := range regexp.MustCompile(`\bFN\((\w+), (\d+), ##ctx\)`).FindAllStringSubmatch(header, -1) {
+		name := "BPFFunc"
+		for word := range strings.SplitSeq(m[1], "_") {
+			name += strings.ToUpper(word[:1]) + word[1:]
+		}
+		value, err := strconv.ParseInt(m[2], 10, 64)
+		if err != nil {
+			log.Fatal(err)
+		}
+		list = append(list, constant{c: m[1], name: name, value: value})
+	}
+	if len(list) == 0 {
+		log.Fatal("the header has no list of helper functions")
+	}
+	return list
+}
+
+// write writes a type, its constants, and the table of their names in C.
+func write(out *bytes.Buffer, goType, doc string, list []constant) {
+	fmt.Fprintf(out, "\n// %s\ntype %s uint32\n\n// The values of %s.\n", doc, goType, goType)
+	writeConstants(out, goType, list)
+	fmt.Fprintf(out, "\n// What the values of %s are called in C.\nvar names%s = [...]string{\n", goType, goType)
+	for _, c := range list {
+		if !c.alias {
+			fmt.Fprintf(out, "%s: %q,\n", c.name, c.c)
+		}
+	}
+	fmt.Fprintln(out, "}")
+}
+
+func writeConstants(out *bytes.Buffer, goType string, list []constant) {
+	fmt.Fprintln(out, "const (")
+	for _, c := range list {
+		fmt.Fprintf(out, "%s %s = %d // %s%s\n", c.name, goType, c.value, c.c, c.note)
+	}
+	fmt.Fprintln(out, ")")
+}
