@@ -1,0 +1,877 @@
+package libbpfgo
+
+import (
+	"bufio"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The keys of testdata/attach.bpf.c.
+const (
+	callsUprobe = iota
+	callsURetprobe
+	callsCookie
+	callsPerfEvent
+	callsXDP
+	callsCgroup
+	callsNetns
+	callsIter
+	callsKprobe
+	callsUprobeMulti
+	callsTC
+	callsSKB
+	callsTCX
+	callsMessage
+	callsNetfilter
+	callsKeys
+)
+
+func loadAttach(t *testing.T, programs ...string) *Module {
+	t.Helper()
+	needBPF(t)
+	m, err := NewModuleFromFile("testdata/attach.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	it := m.Iterator()
+	for prog := it.NextProgram(); prog != nil; prog = it.NextProgram() {
+		wanted := false
+		for _, name := range programs {
+			wanted = wanted || name == prog.Name()
+		}
+		if err := prog.SetAutoload(wanted); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.BPFLoadObject(); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func calls(t *testing.T, m *Module, key uint32) uint64 {
+	t.Helper()
+	value, err := getMap(t, m, "calls").GetValue(unsafe.Pointer(&key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary.NativeEndian.Uint64(value)
+}
+
+// wantCalls checks that provoke makes the program run while the link is there, and not any more after
+// Destroy.
+func wantCalls(t *testing.T, m *Module, key uint32, link *BPFLink, err error, provoke func()) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	before := calls(t, m, key)
+	provoke()
+	attached := calls(t, m, key)
+	if attached == before {
+		t.Errorf("the program of key %d didn't run", key)
+	}
+	if err := link.Destroy(); err != nil {
+		t.Error(err)
+	}
+	attached = calls(t, m, key)
+	provoke()
+	if n := calls(t, m, key); n != attached {
+		t.Errorf("the program of key %d ran %d times after Destroy", key, n-attached)
+	}
+}
+
+// libcFunction returns the file of this process's C library and a function's offset in it.
+func libcFunction(t *testing.T, name string) (path string, offset uint64) {
+	t.Helper()
+	maps, err := os.Open("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer maps.Close()
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		if fields := strings.Fields(lines.Text()); strings.Contains(lines.Text(), "/libc.so") {
+			path = fields[len(fields)-1]
+		}
+	}
+	if path == "" {
+		t.Skip("the C library is linked statically: it has no symbols to attach to")
+	}
+	file, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	symbols, err := file.DynamicSymbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range symbols {
+		if s.Name != name {
+			continue
+		}
+		for _, p := range file.Progs {
+			if p.Type == elf.PT_LOAD && s.Value >= p.Vaddr && s.Value < p.Vaddr+p.Filesz {
+				return path, s.Value - p.Vaddr + p.Off
+			}
+		}
+	}
+	t.Fatalf("%s has no function %s", path, name)
+	return "", 0
+}
+
+// makeEpoll makes libbpf call getpagesize and epoll_create1, which nothing else here does, and which no
+// sanitizer has in its own hands.
+func makeEpoll(m *Module) {
+	_, _ = m.InitRingBuf("calls", make(chan []byte)) // which is none
+}
+
+func TestAttachUprobes(t *testing.T) {
+	m := loadAttach(t, "on_uprobe", "on_uretprobe", "on_cookie")
+	path, offset := libcFunction(t, "epoll_create1")
+	provoke := func() { makeEpoll(m) }
+	pid := os.Getpid()
+
+	link, err := getProgram(t, m, "on_uprobe").AttachUprobe(pid, path, offset)
+	wantCalls(t, m, callsUprobe, link, err, provoke)
+	link, err = getProgram(t, m, "on_uprobe").AttachUprobe(0, path, offset)
+	wantCalls(t, m, callsUprobe, link, err, provoke)
+	link, err = getProgram(t, m, "on_uretprobe").AttachURetprobe(pid, path, offset)
+	wantCalls(t, m, callsURetprobe, link, err, provoke)
+	link, err = getProgram(t, m, "on_cookie").AttachUprobeWithOpts(pid, path, offset, 1000)
+	wantCalls(t, m, callsCookie, link, err, provoke)
+	if n := calls(t, m, callsCookie); n < 1000 || n%1000 != 0 {
+		t.Errorf("the cookies add up to %d", n)
+	}
+	link, err = getProgram(t, m, "on_uretprobe").AttachURetprobeWithOpts(pid, path, offset, 1)
+	wantCalls(t, m, callsURetprobe, link, err, provoke)
+	link, err = getProgram(t, m, "on_uprobe").AttachUprobeOpts(pid, path, 0, UprobeOpts{FuncName: "epoll_create1"})
+	wantCalls(t, m, callsUprobe, link, err, provoke)
+	link, err = getProgram(t, m, "on_uprobe").AttachUprobeOpts(pid, path, offset, UprobeOpts{AttachMode: ProbeAttachModePerf})
+	if needLibbpf(1, 2, "") == nil {
+		wantCalls(t, m, callsUprobe, link, err, provoke)
+	} else {
+		wantErr(t, err, errors.ErrUnsupported, "libbpf 1.2")
+	}
+
+	leaksNothing(t, func() {
+		_, err = getProgram(t, m, "on_uprobe").AttachUprobe(pid, "/nothing", offset)
+		wantErr(t, err, syscall.ENOENT, "on_uprobe", "/nothing")
+		_, err = getProgram(t, m, "on_uprobe").AttachUprobe(pid, "a\x00b", offset)
+		wantErr(t, err, syscall.EINVAL, "zero byte")
+		_, err = getProgram(t, m, "on_uprobe").AttachUprobe(1<<22+1, path, offset)
+		wantErr(t, err, syscall.ESRCH, "on_uprobe")
+		_, err = getProgram(t, m, "on_uprobe").AttachUprobeOpts(pid, path, 0, UprobeOpts{FuncName: "nothing"})
+		wantErr(t, err, syscall.ENOENT, "on_uprobe", `"nothing"+0x0`)
+		_, err = getProgram(t, m, "on_uprobe").AttachUSDT(pid, path, "libc", "nothing")
+		wantErr(t, err, syscall.ESRCH, `"libc:nothing"`, "usdt.bpf.h")
+	})
+}
+
+func TestAttachUprobeMulti(t *testing.T) {
+	if err := needLibbpf(1, 3, ""); err != nil {
+		m := openMain(t)
+		_, err := getProgram(t, m, "count").AttachUprobeMulti(-1, "/bin/sh", []uint64{1}, nil)
+		wantErr(t, err, errors.ErrUnsupported, "libbpf 1.3")
+		return
+	}
+	needKernel(t, 6, 6, "uprobe.multi")
+	m := loadAttach(t, "on_uprobe_multi")
+	path, first := libcFunction(t, "epoll_create1")
+	_, second := libcFunction(t, "getpagesize")
+	prog := getProgram(t, m, "on_uprobe_multi")
+	link, err := prog.AttachUprobeMulti(os.Getpid(), path, []uint64{first, second}, []uint64{1000, 1})
+	wantCalls(t, m, callsUprobeMulti, link, err, func() { makeEpoll(m) })
+	if n := calls(t, m, callsUprobeMulti); n < 1001 || n%1000 == 0 {
+		t.Errorf("the cookies add up to %d", n)
+	}
+	link, err = prog.AttachUprobeMultiOpts(os.Getpid(), path, "", UprobeMultiOpts{Offsets: []uint64{first, second}, RefCtrOffsets: []uint64{0, 0}, Cookies: []uint64{1, 1}})
+	wantCalls(t, m, callsUprobeMulti, link, err, func() { makeEpoll(m) })
+	_, err = prog.AttachUprobeMultiOpts(-1, path, "no_such_*", UprobeMultiOpts{})
+	wantErr(t, err, syscall.ENOENT, "no_such_*", path)
+	_, err = prog.AttachUprobeMultiOpts(-1, path, "", UprobeMultiOpts{Symbols: []string{"epoll_create1", "a\x00b"}})
+	wantErr(t, err, syscall.EINVAL, "zero byte")
+	_, err = prog.AttachUprobeMulti(-1, path, nil, nil)
+	wantErr(t, err, syscall.EINVAL, "0 functions")
+	_, err = prog.AttachURetprobeMulti(-1, path, []uint64{first, second}, []uint64{1})
+	wantErr(t, err, syscall.EINVAL, "2 functions, 1 cookies")
+}
+
+// needKernel skips on kernels before the one that brought what a test needs.
+func needKernel(t *testing.T, major, minor int, what string) {
+	t.Helper()
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	release := unix.ByteSliceToString(name.Release[:])
+	var haveMajor, haveMinor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &haveMajor, &haveMinor); err != nil {
+		t.Fatal(err)
+	}
+	if haveMajor < major || haveMajor == major && haveMinor < minor {
+		t.Skipf("%s needs Linux %d.%d, this is %s", what, major, minor, release)
+	}
+}
+
+func TestAttachPerfEvent(t *testing.T) {
+	runtime.LockOSThread() // whose event it is
+	defer runtime.UnlockOSThread()
+	m := loadAttach(t, "on_perf_event")
+	attr := unix.PerfEventAttr{
+		Type:   unix.PERF_TYPE_SOFTWARE,
+		Config: unix.PERF_COUNT_SW_CPU_CLOCK,
+		Size:   uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+		Sample: 100_000, // nanoseconds
+	}
+	fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, err := getProgram(t, m, "on_perf_event").AttachPerfEvent(fd)
+	if err != nil {
+		unix.Close(fd)
+	}
+	wantCalls(t, m, callsPerfEvent, link, err, func() {
+		for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
+			// 200 samples of this thread, if it isn't held up
+		}
+	})
+	_, err = getProgram(t, m, "on_perf_event").AttachPerfEvent(-1)
+	wantErr(t, err, syscall.EINVAL, "on_perf_event")
+}
+
+// connect makes a TCP connection over the loopback interface.
+func connect(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	conn, err := net.Dial("tcp4", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func TestAttachNetwork(t *testing.T) {
+	m := loadAttach(t, "on_xdp", "on_connect", "on_lookup")
+	inOwnNetwork(t, func() {
+		provoke := func() { connect(t) }
+
+		link, err := getProgram(t, m, "on_xdp").AttachXDP("lo")
+		wantCalls(t, m, callsXDP, link, err, provoke)
+		_, err = getProgram(t, m, "on_xdp").AttachXDP("nothing")
+		wantErr(t, err, syscall.ENODEV, "on_xdp", "nothing")
+
+		link, err = getProgram(t, m, "on_lookup").AttachNetns("/proc/thread-self/ns/net")
+		wantCalls(t, m, callsNetns, link, err, provoke)
+		_, err = getProgram(t, m, "on_lookup").AttachNetns("/nothing")
+		wantErr(t, err, syscall.ENOENT, "on_lookup", "/nothing")
+		_, err = getProgram(t, m, "on_lookup").AttachNetns("/dev/null")
+		wantErr(t, err, syscall.EINVAL, "on_lookup", "/dev/null")
+
+		_, err = getProgram(t, m, "on_connect").AttachCgroup("/nothing")
+		wantErr(t, err, syscall.ENOENT, "on_connect", "/nothing")
+		_, err = getProgram(t, m, "on_connect").AttachCgroup("/tmp")
+		wantErr(t, err, syscall.EBADF, "on_connect", "/tmp")
+		link, err = getProgram(t, m, "on_connect").AttachCgroup(ownCgroup(t))
+		wantCalls(t, m, callsCgroup, link, err, provoke)
+	})
+}
+
+// cgroup2 returns where cgroups of version 2 are mounted.
+func cgroup2(t *testing.T) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 2 && fields[2] == "cgroup2" {
+			return fields[1]
+		}
+	}
+	t.Skip("no cgroup file system of version 2 is mounted")
+	return ""
+}
+
+// newCgroup makes a cgroup and returns its folder.
+func newCgroup(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(cgroup2(t), "libbpfgo-test-")
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		t.Skipf("no cgroup can be made: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// ownCgroup moves the process into a cgroup of its own, until the test's end, and returns its folder.
+func ownCgroup(t *testing.T) string {
+	t.Helper()
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, before, _ := strings.Cut("\n"+string(groups), "\n0::")
+	before, _, _ = strings.Cut(before, "\n")
+	dir := newCgroup(t)
+	move := func(dir string) {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() { move(filepath.Join(filepath.Dir(dir), before)) })
+	move(dir)
+	return dir
+}
+
+// inOwnNetwork runs f in a network namespace of its own, with a loopback interface that is up.
+func inOwnNetwork(t *testing.T, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	outside, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setns(int(outside.Fd()), unix.CLONE_NEWNET); err != nil {
+			panic(err)
+		}
+	}()
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(socket)
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request); err != nil {
+		t.Fatal(err)
+	}
+	f()
+}
+
+// ping sends a datagram over the loopback interface, from the calling thread's namespace.
+func ping(t *testing.T) {
+	t.Helper()
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(socket)
+	// To itself: nobody at the port would be reported by a second packet.
+	if err := unix.Bind(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	address, err := unix.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Sendto(socket, []byte{1}, 0, address); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTcHook(t *testing.T) {
+	m := loadAttach(t, "on_packet")
+	prog := getProgram(t, m, "on_packet")
+	inOwnNetwork(t, func() {
+		hook := m.TcHookInit()
+		wantErr(t, hook.SetInterfaceByName("nothing"), syscall.ENODEV, "nothing")
+		wantErr(t, hook.Create(), syscall.EINVAL, "create TC hook")
+		if err := hook.SetInterfaceByName("lo"); err != nil || hook.GetInterfaceIndex() != 1 {
+			t.Fatal(err, hook.GetInterfaceIndex())
+		}
+		hook.SetAttachPoint(BPFTcIngressEgress)
+		err := hook.Create()
+		if errors.Is(err, syscall.ENOENT) {
+			t.Skipf("this kernel has no clsact: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, hook.Create(), syscall.EEXIST, "create TC hook 3 of network interface 1")
+
+		hook.SetAttachPoint(BPFTcEgress)
+		wantErr(t, hook.Attach(nil), syscall.EINVAL, "nil options")
+		wantErr(t, hook.Attach(&TcOpts{ProgFd: -1}), syscall.EBADFD, "attach a program")
+		wantErr(t, hook.Attach(&TcOpts{ProgFd: prog.FileDescriptor(), Handle: 1 << 32}), syscall.ERANGE, "0x100000000")
+		opts := &TcOpts{ProgFd: prog.FileDescriptor()}
+		if err := hook.Attach(opts); err != nil {
+			t.Fatal(err)
+		}
+		if opts.ProgId == 0 || opts.Handle == 0 || opts.Priority == 0 {
+			t.Errorf("%+v", opts)
+		}
+		ping(t)
+		if n := calls(t, m, callsTC); n != 1 {
+			t.Errorf("the program ran %d times, want 1", n)
+		}
+		second := &TcOpts{ProgFd: prog.FileDescriptor(), Handle: opts.Handle, Priority: opts.Priority}
+		wantErr(t, hook.Attach(second), syscall.EEXIST, "attach a program")
+		second.Flags = BpfTcFReplace
+		if err := hook.Attach(second); err != nil {
+			t.Error(err)
+		}
+
+		query := &TcOpts{Handle: opts.Handle, Priority: opts.Priority}
+		if err := hook.Query(query); err != nil || query.ProgId != opts.ProgId {
+			t.Errorf("%v, %+v, want program %d", err, query, opts.ProgId)
+		}
+		wantErr(t, hook.Query(&TcOpts{Handle: opts.Handle + 1, Priority: opts.Priority}), syscall.ENOENT, "query")
+		if err := hook.Detach(&TcOpts{Handle: opts.Handle, Priority: opts.Priority}); err != nil {
+			t.Error(err)
+		}
+		ping(t)
+		if n := calls(t, m, callsTC); n != 1 {
+			t.Errorf("the program ran %d times, want 1", n)
+		}
+
+		// A hook lives beyond its module and beyond its qdisc.
+		m.Close()
+		hook.SetAttachPoint(BPFTcIngressEgress)
+		for range 2 {
+			if err := hook.Destroy(); err != nil {
+				t.Error(err)
+			}
+			if err := hook.Create(); err != nil {
+				t.Error(err)
+			}
+		}
+		hook.SetAttachPoint(BPFTcCustom)
+		hook.SetParent(0x12345, 7)
+		wantErr(t, hook.Create(), syscall.EOPNOTSUPP, "create TC hook 4")
+		if hook.c.parent != 0x2345<<16|7 {
+			t.Errorf("the parent is %#x", hook.c.parent)
+		}
+	})
+}
+
+func TestAttachXDPLegacy(t *testing.T) {
+	m := loadAttach(t, "on_xdp")
+	other := loadAttach(t, "on_xdp")
+	prog := getProgram(t, m, "on_xdp")
+	inOwnNetwork(t, func() {
+		if err := prog.AttachXDPLegacy("lo", XDPFlagsSkbMode); err != nil {
+			t.Fatal(err)
+		}
+		ping(t)
+		if n := calls(t, m, callsXDP); n != 1 {
+			t.Errorf("the program ran %d times, want 1", n)
+		}
+		err := getProgram(t, other, "on_xdp").AttachXDPLegacy("lo", XDPFlagsSkbMode|XDPFlagsUpdateIfNoExist)
+		wantErr(t, err, syscall.EBUSY, "on_xdp", `"lo"`)
+		wantErr(t, getProgram(t, other, "on_xdp").DetachXDPLegacy("lo", XDPFlagsSkbMode), syscall.EEXIST, "on_xdp", `"lo"`)
+		if err := prog.DetachXDPLegacy("lo", XDPFlagsSkbMode); err != nil {
+			t.Error(err)
+		}
+		ping(t)
+		if n := calls(t, m, callsXDP); n != 1 {
+			t.Errorf("the program ran %d times, want 1", n)
+		}
+		wantErr(t, prog.AttachXDPLegacy("nothing", 0), syscall.ENODEV, "on_xdp", "nothing")
+		wantErr(t, prog.DetachXDPLegacy("nothing", 0), syscall.ENODEV, "on_xdp", "nothing")
+	})
+}
+
+// needAttach skips where the kernel or libbpf 1.x is older than what attach needs; in the latter case,
+// attach must say so.
+func needAttach(t *testing.T, libbpf, major, minor int, program string, attach func(*BPFProg) error) {
+	t.Helper()
+	if needLibbpf(1, libbpf, "") != nil {
+		prog := getProgram(t, loadAttach(t), program)
+		wantErr(t, attach(prog), errors.ErrUnsupported, program, fmt.Sprintf("libbpf 1.%d", libbpf))
+		t.SkipNow()
+	}
+	needKernel(t, major, minor, program)
+}
+
+func TestAttachTCX(t *testing.T) {
+	needAttach(t, 3, 6, 6, "on_packet", func(prog *BPFProg) error {
+		_, err := prog.AttachTCX("lo", OrderOpts{})
+		return err
+	})
+	m := loadAttach(t, "on_tcx", "on_netkit")
+	prog := getProgram(t, m, "on_tcx")
+	inOwnNetwork(t, func() {
+		link, err := prog.AttachTCX("lo", OrderOpts{})
+		wantCalls(t, m, callsTCX, link, err, func() { ping(t) })
+
+		other := getProgram(t, loadAttach(t, "on_tcx"), "on_tcx")
+		link, err = prog.AttachTCX("lo", OrderOpts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, opts := range []OrderOpts{
+			{Flags: BPFFBefore},
+			{Flags: BPFFAfter, RelativeFd: prog.FileDescriptor()},
+			{Flags: BPFFBefore | BPFFLink, RelativeFd: link.FileDescriptor()},
+		} {
+			link, err := other.AttachTCX("lo", opts)
+			if err != nil {
+				t.Fatalf("%+v: %v", opts, err)
+			}
+			if err := link.Destroy(); err != nil {
+				t.Error(err)
+			}
+		}
+		leaksNothing(t, func() {
+			_, err = prog.AttachTCX("lo", OrderOpts{})
+			wantErr(t, err, syscall.EEXIST, "on_tcx", `"lo"`)
+			_, err = other.AttachTCX("lo", OrderOpts{ExpectedRevision: 1 << 40})
+			wantErr(t, err, syscall.ESTALE, "on_tcx", `"lo"`)
+			_, err = other.AttachTCX("lo", OrderOpts{Flags: BPFFBefore, RelativeFd: 1, RelativeId: 1})
+			wantErr(t, err, syscall.EINVAL, "on_tcx", "relative_id")
+			_, err = other.AttachTCX("nothing", OrderOpts{})
+			wantErr(t, err, syscall.ENODEV, "on_tcx", "nothing")
+			_, err = getProgram(t, m, "on_netkit").AttachNetkit("nothing", OrderOpts{})
+			wantErr(t, err, syscall.ENODEV, "on_netkit", "nothing")
+		})
+	})
+}
+
+func TestAttachNetfilter(t *testing.T) {
+	needAttach(t, 3, 6, 4, "on_packet", func(prog *BPFProg) error {
+		_, err := prog.AttachNetfilter(NetfilterOpts{})
+		return err
+	})
+	m := loadAttach(t, "on_netfilter")
+	prog := getProgram(t, m, "on_netfilter")
+	inOwnNetwork(t, func() {
+		link, err := prog.AttachNetfilter(NetfilterOpts{ProtocolFamily: unix.AF_INET, Priority: -100})
+		wantCalls(t, m, callsNetfilter, link, err, func() { ping(t) })
+		leaksNothing(t, func() {
+			_, err = prog.AttachNetfilter(NetfilterOpts{ProtocolFamily: unix.AF_INET, Hook: 99, Priority: -100})
+			wantErr(t, err, syscall.EPROTO, "on_netfilter", "netfilter hook 99")
+		})
+	})
+}
+
+func TestAttachSockMap(t *testing.T) {
+	needAttach(t, 5, 6, 10, "on_message", func(prog *BPFProg) error {
+		_, err := prog.AttachSockMap(1)
+		return err
+	})
+	m := loadAttach(t, "on_message")
+	prog := getProgram(t, m, "on_message")
+	sockets := getMap(t, m, "sockets")
+	inOwnNetwork(t, func() {
+		link, err := prog.AttachSockMap(sockets.FileDescriptor())
+		wantCalls(t, m, callsMessage, link, err, func() { sendThrough(t, sockets) })
+	})
+	leaksNothing(t, func() {
+		_, err := prog.AttachSockMap(getMap(t, m, "calls").FileDescriptor())
+		wantErr(t, err, syscall.EINVAL, "on_message")
+		_, err = prog.AttachSockMap(-1)
+		wantErr(t, err, syscall.EBADF, "on_message", "map -1")
+	})
+}
+
+// sendThrough sends over a TCP connection whose socket is in a sockmap.
+func sendThrough(t *testing.T, sockets *BPFMap) {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	conn, err := net.Dial("tcp4", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var updateErr error
+	err = raw.Control(func(fd uintptr) {
+		key, value := uint32(0), uint32(fd)
+		updateErr = sockets.Update(unsafe.Pointer(&key), unsafe.Pointer(&value))
+	})
+	if err := errors.Join(err, updateErr); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What takes a cookie gives it to its program.
+func TestAttachCookies(t *testing.T) {
+	needTracefs(t)
+	m := loadAttach(t, "on_tracepoint")
+	link, err := getProgram(t, m, "on_tracepoint").AttachTracepointOpts("syscalls", "sys_enter_getpgid", TracepointOpts{Cookie: 1000})
+	wantCalls(t, m, callsCookie, link, err, func() { trigger(0) })
+	_, err = getProgram(t, m, "on_tracepoint").AttachTracepointOpts("syscalls", "nothing", TracepointOpts{Cookie: 1})
+	wantErr(t, err, syscall.ENOENT, "on_tracepoint", "syscalls:nothing")
+	_, err = getProgram(t, m, "on_tracepoint").AttachTraceOpts(TraceOpts{Cookie: 1})
+	wantErr(t, err, syscall.EINVAL, "on_tracepoint")
+	_, err = getProgram(t, m, "on_tracepoint").AttachFreplace(0, "")
+	wantErr(t, err, syscall.EINVAL, "on_tracepoint", "BPF_PROG_TYPE_EXT")
+	_, err = getProgram(t, m, "on_tracepoint").AttachKsyscall("no_such_call", KsyscallOpts{})
+	wantErr(t, err, syscall.ENOENT, "on_tracepoint", `system call "no_such_call"`)
+
+	needAttach(t, 4, 6, 10, "on_tracepoint", func(prog *BPFProg) error {
+		_, err := prog.AttachRawTracepointOpts("sys_enter", RawTracepointOpts{})
+		return err
+	})
+	m = loadAttach(t, "on_raw_tracepoint", "on_trace")
+	link, err = getProgram(t, m, "on_trace").AttachTraceOpts(TraceOpts{Cookie: 1000})
+	wantCalls(t, m, callsCookie, link, err, func() { trigger(0) })
+	link, err = getProgram(t, m, "on_raw_tracepoint").AttachRawTracepointOpts("sys_enter", RawTracepointOpts{Cookie: 1000})
+	wantCalls(t, m, callsCookie, link, err, func() { trigger(0) })
+	if n := calls(t, m, callsCookie); n < 2000 || n%1000 != 0 {
+		t.Errorf("the cookies add up to %d", n)
+	}
+}
+
+func TestAttachCgroupOpts(t *testing.T) {
+	needAttach(t, 6, 6, 17, "on_connect", func(prog *BPFProg) error {
+		_, err := prog.AttachCgroupOpts("/", OrderOpts{})
+		return err
+	})
+	cgroup := ownCgroup(t)
+	m := loadAttach(t, "on_connect")
+	prog := getProgram(t, m, "on_connect")
+	inOwnNetwork(t, func() {
+		link, err := prog.AttachCgroupOpts(cgroup, OrderOpts{Flags: BPFFBefore})
+		wantCalls(t, m, callsCgroup, link, err, func() { connect(t) })
+	})
+	_, err := prog.AttachCgroupOpts(cgroup, OrderOpts{ExpectedRevision: 1 << 40})
+	wantErr(t, err, syscall.ESTALE, "on_connect", cgroup)
+}
+
+func TestAttachCgroupLegacy(t *testing.T) {
+	cgroup := ownCgroup(t)
+	m := loadAttach(t, "on_connect", "on_skb")
+	skb := getProgram(t, m, "on_skb")
+	inOwnNetwork(t, func() {
+		link, err := getProgram(t, m, "on_connect").AttachCgroupLegacy(cgroup, BPFAttachTypeCgroupInet4Connect)
+		if err == nil {
+			wantErr(t, link.DestroyLegacy(CgroupLegacy), syscall.EINVAL, "no legacy link")
+		}
+		wantCalls(t, m, callsCgroup, link, err, func() { connect(t) })
+
+		// A link would attach it to what comes in.
+		link, err = skb.AttachCgroupLegacy(cgroup, BPFAttachTypeCgroupInetEgress)
+		if err == nil {
+			if fd := link.FileDescriptor(); fd != -1 {
+				t.Errorf("the descriptor of no link is %d", fd)
+			}
+			wantErr(t, link.Pin("/sys/fs/bpf/nothing"), errors.ErrUnsupported, "without a link")
+			_, err := link.Reader()
+			wantErr(t, err, errors.ErrUnsupported, "without a link")
+		}
+		wantCalls(t, m, callsSKB, link, err, func() { ping(t) })
+
+		leaksNothing(t, func() {
+			_, err = skb.AttachCgroupLegacy("/nothing", BPFAttachTypeCgroupInetEgress)
+			wantErr(t, err, syscall.ENOENT, "on_skb", "/nothing")
+			_, err = skb.AttachCgroupLegacy(cgroup, BPFAttachTypeXDP)
+			wantErr(t, err, syscall.EINVAL, "on_skb", cgroup)
+			wantErr(t, skb.DetachCgroupLegacy(cgroup, BPFAttachTypeCgroupInetEgress), syscall.ENOENT, "on_skb", cgroup)
+		})
+
+		// The module detaches what is left.
+		if _, err := skb.AttachCgroupLegacy(cgroup, BPFAttachTypeCgroupInetEgress); err != nil {
+			t.Fatal(err)
+		}
+		info, err := GetMapInfoByFD(getMap(t, m, "calls").FileDescriptor())
+		if err != nil {
+			t.Fatal(err)
+		}
+		counters, err := GetMapByID(info.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer counters.Close()
+		count := func() uint64 {
+			ping(t)
+			key := uint32(callsSKB)
+			value, err := counters.GetValue(unsafe.Pointer(&key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return binary.NativeEndian.Uint64(value)
+		}
+		before := count()
+		attached := count()
+		m.Close()
+		if detached := count(); attached == before || detached != attached {
+			t.Errorf("%d calls, then %d, then after Close %d", before, attached, detached)
+		}
+	})
+}
+
+func TestAttachIter(t *testing.T) {
+	m := loadAttach(t, "on_element")
+	prog := getProgram(t, m, "on_element")
+	fd := getMap(t, m, "calls").FileDescriptor()
+	link, err := prog.AttachIter(IterOpts{MapFd: fd})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := link.Reader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if _, err := io.ReadAll(reader); err != nil {
+		t.Error(err)
+	}
+	if n := calls(t, m, callsIter); n != callsKeys {
+		t.Errorf("the iterator saw %d elements, want %d", n, callsKeys)
+	}
+	_, err = prog.AttachIter(IterOpts{})
+	wantErr(t, err, syscall.EBADF, "on_element")
+	_, err = prog.AttachIter(IterOpts{MapFd: fd, Pid: 1})
+	wantErr(t, err, syscall.EINVAL, "more than one")
+}
+
+func TestAttachKprobe(t *testing.T) {
+	needTracefs(t)
+	m := loadAttach(t, "on_kprobe")
+	prog := getProgram(t, m, "on_kprobe")
+	_, err := os.Stat("/sys/bus/event_source/devices/kprobe")
+	if err != nil {
+		_, attachErr := prog.AttachKprobe("__x64_sys_getpgid")
+		if attachErr == nil {
+			t.Fatal("a kprobe was attached on a kernel without them")
+		}
+		t.Skipf("this kernel has no kprobes: %v", attachErr)
+	}
+	function := map[string]string{"amd64": "__x64_sys_getpgid", "arm64": "__arm64_sys_getpgid"}[runtime.GOARCH]
+	for _, attach := range []func(string) (*BPFLink, error){prog.AttachKprobe, prog.AttachKretprobe} {
+		link, err := attach(function)
+		wantCalls(t, m, callsKprobe, link, err, func() { trigger(0) })
+	}
+	_, err = prog.AttachKprobe("no_such_function")
+	wantErr(t, err, syscall.ENOENT, "on_kprobe", "no_such_function")
+}
+
+func TestAttachKprobeOpts(t *testing.T) {
+	m := loadAttach(t, "on_kprobe")
+	prog := getProgram(t, m, "on_kprobe")
+	_, err := prog.AttachKprobeOpts("a\x00b", KprobeOpts{})
+	wantErr(t, err, syscall.EINVAL, "zero byte")
+	_, err = prog.AttachKprobeOpts("do_getpgid", KprobeOpts{Offset: 1, AttachMode: 99})
+	if needLibbpf(1, 2, "") == nil {
+		wantErr(t, err, syscall.EINVAL, "on_kprobe", "do_getpgid+0x1")
+	} else {
+		wantErr(t, err, errors.ErrUnsupported, "libbpf 1.2")
+	}
+	_, err = prog.AttachKprobeMultiOpts("", KprobeMultiOpts{})
+	wantErr(t, err, syscall.EINVAL, "on_kprobe")
+	_, err = prog.AttachKprobeMultiOpts("", KprobeMultiOpts{Symbols: []string{"do_getpgid"}, Cookies: []uint64{1, 2}})
+	wantErr(t, err, syscall.EINVAL, "do_getpgid", "1 functions and 2 cookies")
+	_, err = prog.AttachKprobeMultiOpts("", KprobeMultiOpts{Symbols: []string{"a\x00b"}})
+	wantErr(t, err, syscall.EINVAL, "zero byte")
+	_, err = prog.AttachKprobeMultiOpts("do_getpg*", KprobeMultiOpts{Addresses: []uint64{1}})
+	wantErr(t, err, syscall.EINVAL, "on_kprobe")
+}
+
+func TestAttachPrograms(t *testing.T) {
+	needTracefs(t)
+	m := openMain(t)
+	for _, name := range []string{"send_many", "send_sized", "send_both", "send_slowly"} {
+		getProgram(t, m, name).SetAutoattach(false)
+	}
+	tracepoint := getProgram(t, m, "count_tracepoint")
+	if getProgram(t, m, "send_many").Autoattach() || !tracepoint.Autoattach() {
+		t.Error("autoattach isn't what was set")
+	}
+	if err := m.AttachPrograms(); err == nil {
+		t.Error("programs that aren't loaded were attached")
+	}
+	if err := m.BPFLoadObject(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tracepoint.AttachGeneric(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // what is attached isn't attached again
+		if err := m.AttachPrograms(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	numbers := getMap(t, m, "numbers")
+	trigger(0)
+	if n := counted(t, numbers); n < 2 { // the raw tracepoint counts all system calls
+		t.Errorf("counted %d", n)
+	}
+	if n := len(m.object.links()); n != 2 {
+		t.Errorf("%d links", n)
+	}
+	if err := m.DetachPrograms(); err != nil {
+		t.Error(err)
+	}
+	before := counted(t, numbers)
+	trigger(0)
+	if n := counted(t, numbers); n != before {
+		t.Error("a program is still attached")
+	}
+}
+
+func TestProgramSettings(t *testing.T) {
+	m := openMain(t)
+	prog := getProgram(t, m, "count")
+	if err := prog.SetType(BPFProgTypeTracing); err != nil || prog.GetType() != BPFProgTypeTracing {
+		t.Error(err, prog.GetType())
+	}
+	prog.SetProgramType(BPFProgTypeRawTracepoint)
+	if prog.GetType() != BPFProgTypeRawTracepoint {
+		t.Error(prog.GetType())
+	}
+	if err := prog.SetExpectedAttachType(BPFAttachTypeTraceFentry); err != nil || prog.ExpectedAttachType() != BPFAttachTypeTraceFentry {
+		t.Error(err, prog.ExpectedAttachType())
+	}
+	prog.SetAttachType(BPFAttachTypeTraceRawTP)
+	if prog.ExpectedAttachType() != BPFAttachTypeTraceRawTP {
+		t.Error(prog.ExpectedAttachType())
+	}
+	wantErr(t, prog.SetAttachTarget(0, "a\x00b"), syscall.EINVAL, "zero byte")
+	wantErr(t, prog.SetAttachTarget(0, "no_such_function"), syscall.ESRCH, "count", "no_such_function")
+	prog.SetAttachType(0)
+	if err := m.BPFLoadObject(); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, prog.SetType(BPFProgTypeTracing), syscall.EBUSY, "count")
+	wantErr(t, prog.SetExpectedAttachType(BPFAttachTypeTraceIter), syscall.EBUSY, "count")
+}

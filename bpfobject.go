@@ -1,0 +1,660 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"bytes"
+	"compress/gzip"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+// A Module is a BPF object: the maps and programs of one ELF file. It is opened by
+// [NewModuleFromFile] or [NewModuleFromBuffer], loaded into the kernel by [Module.BPFLoadObject],
+// and freed by [Module.Close].
+//
+// The module owns its maps, programs, the links made from its programs and the buffers made from
+// its maps: Close closes what is still open. A module that is dropped without Close is closed by
+// the garbage collector, but not before its last link is destroyed and its last buffer stopped,
+// since these are at work even if nobody holds the module any more.
+//
+// All methods may be called from several goroutines. Those that change the object (load, attach,
+// the Set methods, Close) run one at a time and not together with others; operations on the maps'
+// elements run side by side.
+type Module struct {
+	object  *object
+	cleanup runtime.Cleanup
+
+	// The handles that were asked for, guarded by object's lock.
+	maps  map[*C.struct_bpf_map]*BPFMap
+	progs map[*C.struct_bpf_program]*BPFProg
+}
+
+// An object owns the C side of a module. It doesn't refer to the module, so that it can be closed
+// after the module was dropped.
+type object struct {
+	guard
+	name    string
+	btfPath string
+	c       *C.struct_bpf_object
+	loaded  bool
+	// image is the ELF file, until the object is loaded.
+	image []byte
+
+	childMutex sync.Mutex
+	// children are the links and buffers in the order of their making; nil for good once the
+	// object is closing.
+	children []child
+	closing  bool
+
+	closeOnce sync.Once
+}
+
+// A child is a C object that must be freed before the object it came from.
+type child interface {
+	close()
+}
+
+// A guard keeps what it guards open while calls use it: C memory, file descriptors.
+type guard struct {
+	mutex  sync.RWMutex
+	closed bool
+}
+
+// use admits a call that may run together with others of its kind. If it returns nil, done must
+// be called.
+func (g *guard) use() error {
+	g.mutex.RLock()
+	if g.closed {
+		g.mutex.RUnlock()
+		return os.ErrClosed
+	}
+	return nil
+}
+
+func (g *guard) done() { g.mutex.RUnlock() }
+
+// lock admits a call that must be alone. If it returns nil, unlock must be called.
+func (g *guard) lock() error {
+	g.mutex.Lock()
+	if g.closed {
+		g.mutex.Unlock()
+		return os.ErrClosed
+	}
+	return nil
+}
+
+func (g *guard) unlock() { g.mutex.Unlock() }
+
+// NewModuleArgs are the options of [NewModuleFromFileArgs] and [NewModuleFromBufferArgs].
+type NewModuleArgs struct {
+	// KConfigFilePath names a kernel configuration, plain or gzipped, whose values go before
+	// those of the running kernel's in the object's __kconfig variables.
+	KConfigFilePath string
+	// BTFObjPath names a file with the kernel's BTF, for kernels without /sys/kernel/btf/vmlinux.
+	BTFObjPath string
+	// BPFObjName is the object's name, the first part of the names of its .data, .rodata and
+	// .bss maps. An object from a file has the file's name.
+	BPFObjName string
+	// BPFObjPath is the file to open.
+	BPFObjPath string
+	// BPFObjBuff is the object to open, the content of an ELF file. It is copied.
+	BPFObjBuff []byte
+	// SkipMemlockBump is without effect. The limit of locked memory is raised by libbpf at
+	// load, if the kernel (before 5.11) accounts maps and programs by it, and left alone
+	// otherwise.
+	SkipMemlockBump bool
+	// KernelLogLevel is the verbosity of the verifier's log for programs that load: 1, 2, and
+	// 4 for statistics. The log goes to the debug level of libbpf's messages.
+	KernelLogLevel uint32
+	// BPFTokenPath is a BPF file system that delegates what loading needs to a process in a user
+	// namespace. It needs libbpf 1.4 and Linux 6.9. Without one, libbpf tries the environment's
+	// LIBBPF_BPF_TOKEN_PATH and /sys/fs/bpf, and goes on if neither delegates anything.
+	BPFTokenPath string
+}
+
+// NewModuleFromFile opens the BPF object in the file at bpfObjPath. Nothing is loaded yet.
+//
+// Implements: bpf_object__open, bpf_object__open_file
+func NewModuleFromFile(bpfObjPath string) (*Module, error) {
+	return NewModuleFromFileArgs(NewModuleArgs{BPFObjPath: bpfObjPath})
+}
+
+// NewModuleFromFileArgs opens the BPF object in the file at args.BPFObjPath.
+//
+// Implements: bpf_object__open_file
+func NewModuleFromFileArgs(args NewModuleArgs) (*Module, error) {
+	what := fmt.Sprintf("open object %q", args.BPFObjPath)
+	image, err := readRegular(args.BPFObjPath)
+	if err != nil {
+		return nil, failed(err, "%s", what)
+	}
+	return newModule(what, args, image, filepath.Base(args.BPFObjPath))
+}
+
+// NewModuleFromBuffer opens the BPF object in bpfObjBuff, the content of an ELF file, which may
+// be changed afterwards, and gives it a name. What is no object gives an error; but libbpf before 1.3
+// trusts the BTF in it, and should be given objects from trusted sources only.
+//
+// Implements: bpf_object__open_mem
+func NewModuleFromBuffer(bpfObjBuff []byte, bpfObjName string) (*Module, error) {
+	return NewModuleFromBufferArgs(NewModuleArgs{BPFObjBuff: bpfObjBuff, BPFObjName: bpfObjName})
+}
+
+// NewModuleFromBufferArgs opens the BPF object in args.BPFObjBuff.
+//
+// Implements: bpf_object__open_mem
+func NewModuleFromBufferArgs(args NewModuleArgs) (*Module, error) {
+	what := fmt.Sprintf("open object %q", args.BPFObjName)
+	args.BPFObjPath = ""
+	return newModule(what, args, bytes.Clone(args.BPFObjBuff), args.BPFObjName)
+}
+
+// readRegular reads a file, and doesn't wait for a pipe or read a device without end.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Unwrap(err) // the path is named by the caller
+	}
+	if info.IsDir() {
+		return nil, syscall.EISDIR
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file: %w", syscall.EINVAL)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	return data, nil
+}
+
+// newModule opens the object in the file at args.BPFObjPath or, if that is empty, in image, which is
+// the file's content in either case.
+func newModule(what string, args NewModuleArgs, image []byte, name string) (*Module, error) {
+	if err := checkELF(image); err != nil {
+		return nil, failed(err, "%s", what)
+	}
+	if strings.IndexByte(args.BPFObjName+args.BTFObjPath+args.BPFTokenPath, 0) >= 0 {
+		return nil, failed(errZeroByte, "%s", what)
+	}
+	if args.BPFTokenPath != "" {
+		if err := needLibbpf(1, 4, "bpf_object_open_opts.bpf_token_path"); err != nil {
+			return nil, failed(err, "%s", what)
+		}
+	}
+
+	var path, objectName, btfPath, kconfig, tokenPath *C.char
+	var buf unsafe.Pointer
+	defer func() {
+		C.free(buf)
+		freeStrings([]*C.char{path, objectName, btfPath, kconfig, tokenPath})
+	}()
+	if args.BPFObjPath != "" {
+		path = C.CString(args.BPFObjPath)
+	} else {
+		objectName = C.CString(args.BPFObjName)
+		buf = C.CBytes(image)
+	}
+	if args.BTFObjPath != "" {
+		btfPath = C.CString(args.BTFObjPath)
+	}
+	if args.BPFTokenPath != "" {
+		tokenPath = C.CString(args.BPFTokenPath)
+	}
+	if args.KConfigFilePath != "" {
+		text, err := readKConfig(args.KConfigFilePath)
+		if err != nil {
+			return nil, failed(err, "%s: read kernel configuration %q", what, args.KConfigFilePath)
+		}
+		kconfig = C.CString(text)
+	}
+
+	var c *C.struct_bpf_object
+	err := watched(what, func() error {
+		var errno error
+		c, errno = C.golibbpf_object_open(path, buf, C.size_t(len(image)), objectName, btfPath, kconfig, tokenPath,
+			C.uint(args.KernelLogLevel))
+		if c == nil {
+			return pointerError(errno)
+		}
+		return nil
+	})
+	if err != nil {
+		C.bpf_object__close(c)
+		return nil, err
+	}
+
+	m := &Module{
+		object: &object{name: name, btfPath: args.BTFObjPath, c: c, image: image},
+		maps:   make(map[*C.struct_bpf_map]*BPFMap),
+		progs:  make(map[*C.struct_bpf_program]*BPFProg),
+	}
+	m.cleanup = runtime.AddCleanup(m, (*object).dropped, m.object)
+	return m, nil
+}
+
+// checkELF returns an error unless image is a BPF object whose sections are all there.
+func checkELF(image []byte) error {
+	if len(image) == 0 {
+		return fmt.Errorf("file is empty: %w", LibbpfErrnoFormat)
+	}
+	if !bytes.HasPrefix(image, []byte(elf.ELFMAG)) {
+		return fmt.Errorf("not an ELF file: %w", LibbpfErrnoFormat)
+	}
+	file, err := elf.NewFile(bytes.NewReader(image))
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, LibbpfErrnoFormat)
+	}
+	if file.Type != elf.ET_REL || file.Class != elf.ELFCLASS64 ||
+		file.Machine != elf.EM_BPF && file.Machine != elf.EM_NONE {
+		return fmt.Errorf("not a BPF object but %v, %v, %v: %w", file.Class, file.Machine, file.Type, LibbpfErrnoFormat)
+	}
+	for _, s := range file.Sections {
+		if s.Type != elf.SHT_NULL && s.Type != elf.SHT_NOBITS && (s.Offset > uint64(len(image)) || s.FileSize > uint64(len(image))-s.Offset) {
+			return fmt.Errorf("truncated: section %q ends at byte %d of %d: %w", s.Name, s.Offset+s.FileSize, len(image), LibbpfErrnoFormat)
+		}
+	}
+	return nil
+}
+
+// readKConfig returns the text of a kernel configuration, which may be gzipped as /proc/config.gz.
+func readKConfig(path string) (string, error) {
+	data, err := readRegular(path)
+	if err != nil {
+		return "", err
+	}
+	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		unzipped, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			return "", err
+		}
+		if data, err = io.ReadAll(unzipped); err != nil {
+			return "", err
+		}
+	}
+	if i := bytes.IndexByte(data, 0); i >= 0 {
+		return "", fmt.Errorf("not a text: byte %d is 0", i)
+	}
+	return string(data), nil
+}
+
+// BPFLoadObject creates the object's maps and loads its programs into the kernel. It can be done
+// once. A program that the kernel rejects gives a [VerifierError].
+//
+// It needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN depending on the programs; root before
+// Linux 5.8.
+//
+// Implements: bpf_object__load
+func (m *Module) BPFLoadObject() error {
+	return m.load("load", func(c *C.struct_bpf_object) C.int { return C.bpf_object__load(c) }, true)
+}
+
+// Prepare does the first half of [Module.BPFLoadObject]: it creates the maps, which can then be
+// filled, and relocates the programs, but loads none. BPFLoadObject does the rest.
+//
+// It needs libbpf 1.6.
+//
+// Implements: bpf_object__prepare
+func (m *Module) Prepare() error {
+	if err := needLibbpf(1, 6, "bpf_object__prepare"); err != nil {
+		return failed(err, "prepare object %q", m.object.name)
+	}
+	return m.load("prepare", func(c *C.struct_bpf_object) C.int { return C.bpf_object__prepare(c) }, false)
+}
+
+func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bool) error {
+	o := m.object
+	what := fmt.Sprintf("%s object %q", verb, o.name)
+	if o.btfPath != "" {
+		what += fmt.Sprintf(" with the kernel's BTF from %q", o.btfPath)
+	}
+	if err := o.lock(); err != nil {
+		return failed(err, "%s", what)
+	}
+	defer o.unlock()
+	err := watched(what, func() error { return codeOf(do(o.c)) })
+	// libbpf closes the maps, too, if the load fails.
+	for _, bpfMap := range m.maps {
+		bpfMap.refresh()
+	}
+	if err == nil && whole {
+		o.loaded = true
+		o.image = nil
+	}
+	return err
+}
+
+// Close destroys the links, stops and frees the buffers, and frees the object with its maps and
+// programs, which disappear from the kernel unless they are pinned or used elsewhere. It waits for
+// calls that are under way. Closing again does nothing, nor does closing nil.
+//
+// Implements: bpf_object__close
+func (m *Module) Close() {
+	if m == nil {
+		return
+	}
+	m.cleanup.Stop()
+	m.object.close()
+	atWork.remove(m)
+}
+
+func (o *object) close() {
+	o.closeOnce.Do(func() {
+		o.childMutex.Lock()
+		o.closing = true
+		children := o.children
+		o.children = nil
+		o.childMutex.Unlock()
+		for _, c := range slices.Backward(children) {
+			c.close()
+		}
+
+		o.mutex.Lock()
+		defer o.mutex.Unlock()
+		o.closed = true
+		C.bpf_object__close(o.c)
+		o.c = nil
+		o.image = nil
+	})
+}
+
+// onDropped is told the name of each object that the garbage collector had to close.
+var onDropped = func(string) {}
+
+func (o *object) dropped() {
+	o.close()
+	onDropped(o.name)
+}
+
+// adopt makes the object close c before itself. It fails if the object is closing.
+func (o *object) adopt(c child) error {
+	o.childMutex.Lock()
+	defer o.childMutex.Unlock()
+	if o.closing {
+		return os.ErrClosed
+	}
+	o.children = append(o.children, c)
+	return nil
+}
+
+// disown undoes adopt, after c was closed.
+func (o *object) disown(c child) {
+	o.childMutex.Lock()
+	defer o.childMutex.Unlock()
+	if i := slices.Index(o.children, c); i >= 0 {
+		o.children = slices.Delete(o.children, i, i+1)
+	}
+}
+
+// links returns the links that are open.
+func (o *object) links() []*link {
+	o.childMutex.Lock()
+	defer o.childMutex.Unlock()
+	var list []*link
+	for _, c := range o.children {
+		if l, ok := c.(*link); ok {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// atWork holds the modules with programs that are attached, and how many links those have. They
+// go on working when nobody holds their module, so the garbage collector must not close it.
+var atWork = modulesAtWork{links: make(map[*Module]int)}
+
+type modulesAtWork struct {
+	mutex sync.Mutex
+	links map[*Module]int
+}
+
+func (w *modulesAtWork) add(m *Module, links int) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.links[m] += links; w.links[m] <= 0 {
+		delete(w.links, m)
+	}
+}
+
+func (w *modulesAtWork) remove(m *Module) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	delete(w.links, m)
+}
+
+// GetMap returns the object's map of that name. If there is none, errors.Is(err, syscall.ENOENT)
+// holds. The maps behind global variables are named ".data", ".rodata", ".bss" and so on.
+//
+// Implements: bpf_object__find_map_by_name
+func (m *Module) GetMap(mapName string) (*BPFMap, error) {
+	if err := m.object.lock(); err != nil {
+		return nil, failed(err, "find map %q", mapName)
+	}
+	defer m.object.unlock()
+	return m.mapByName(mapName)
+}
+
+// mapByName is GetMap under the object's lock.
+func (m *Module) mapByName(name string) (*BPFMap, error) {
+	nameC, err := cString(name)
+	if err != nil {
+		return nil, failed(err, "find map %q", name)
+	}
+	defer C.free(unsafe.Pointer(nameC))
+	c, errno := C.bpf_object__find_map_by_name(m.object.c, nameC)
+	if c == nil {
+		return nil, failed(pointerError(errno), "find map %q in object %q", name, m.object.name)
+	}
+	return m.mapHandle(c), nil
+}
+
+// mapHandle returns the one handle of a map, under the object's lock.
+func (m *Module) mapHandle(c *C.struct_bpf_map) *BPFMap {
+	bpfMap := m.maps[c]
+	if bpfMap == nil {
+		bpfMap = newBPFMap(m, c)
+		m.maps[c] = bpfMap
+	}
+	return bpfMap
+}
+
+// progHandle returns the one handle of a program, under the object's lock.
+func (m *Module) progHandle(c *C.struct_bpf_program) *BPFProg {
+	prog := m.progs[c]
+	if prog == nil {
+		prog = newBPFProg(m, c)
+		m.progs[c] = prog
+	}
+	return prog
+}
+
+// GetProgram returns the object's program of that name, which is its function's name in C. If
+// there is none, errors.Is(err, syscall.ENOENT) holds.
+//
+// Implements: bpf_object__find_program_by_name
+func (m *Module) GetProgram(progName string) (*BPFProg, error) {
+	if err := m.object.lock(); err != nil {
+		return nil, failed(err, "find program %q", progName)
+	}
+	defer m.object.unlock()
+	name, err := cString(progName)
+	if err != nil {
+		return nil, failed(err, "find program %q", progName)
+	}
+	defer C.free(unsafe.Pointer(name))
+	c, errno := C.bpf_object__find_program_by_name(m.object.c, name)
+	if c == nil {
+		return nil, failed(pointerError(errno), "find program %q in object %q", progName, m.object.name)
+	}
+	return m.progHandle(c), nil
+}
+
+// A BPFObjectIterator walks over the maps and over the programs of an object, in the order of the
+// file. It is for one goroutine.
+type BPFObjectIterator struct {
+	module *Module
+	bpfMap *BPFMap
+	prog   *BPFProg
+}
+
+// Iterator returns an iterator that stands before the first map and the first program.
+func (m *Module) Iterator() *BPFObjectIterator {
+	return &BPFObjectIterator{module: m}
+}
+
+// NextMap returns the next map; nil after the last, and if the module is closed.
+//
+// Implements: bpf_object__next_map
+func (it *BPFObjectIterator) NextMap() *BPFMap {
+	if it.module.object.lock() != nil {
+		return nil
+	}
+	defer it.module.object.unlock()
+	var before *C.struct_bpf_map
+	if it.bpfMap != nil {
+		before = it.bpfMap.c
+	}
+	c := C.bpf_object__next_map(it.module.object.c, before)
+	if c == nil {
+		return nil
+	}
+	it.bpfMap = it.module.mapHandle(c)
+	return it.bpfMap
+}
+
+// NextProgram returns the next program; nil after the last, and if the module is closed.
+//
+// Implements: bpf_object__next_program
+func (it *BPFObjectIterator) NextProgram() *BPFProg {
+	if it.module.object.lock() != nil {
+		return nil
+	}
+	defer it.module.object.unlock()
+	var before *C.struct_bpf_program
+	if it.prog != nil {
+		before = it.prog.c
+	}
+	c := C.bpf_object__next_program(it.module.object.c, before)
+	if c == nil {
+		return nil
+	}
+	it.prog = it.module.progHandle(c)
+	return it.prog
+}
+
+// InitGlobalVariable sets a global variable of the BPF program, of a .data or .rodata section,
+// before the object is loaded. Value is what [binary.Write] takes: a number, a struct or an array
+// of fixed size, and must not be larger than the variable.
+func (m *Module) InitGlobalVariable(name string, value interface{}) error {
+	if err := m.initGlobalVariable(name, value); err != nil {
+		return failed(err, "set global variable %q of object %q", name, m.object.name)
+	}
+	return nil
+}
+
+func (m *Module) initGlobalVariable(name string, value any) error {
+	o := m.object
+	if err := o.lock(); err != nil {
+		return err
+	}
+	defer o.unlock()
+	if o.loaded {
+		return fmt.Errorf("object is loaded already: %w", syscall.EBUSY)
+	}
+	variable, err := findVariable(o.image, name)
+	if err != nil {
+		return err
+	}
+	if v := reflect.ValueOf(value); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("nil value: %w", syscall.EINVAL)
+	}
+	var data bytes.Buffer
+	if err := binary.Write(&data, variable.order, value); err != nil {
+		return err
+	}
+	if data.Len() == 0 {
+		return fmt.Errorf("empty value: %w", syscall.EINVAL)
+	}
+	bpfMap, err := m.mapByName(variable.section)
+	if err != nil {
+		return err
+	}
+	size := int(C.bpf_map__value_size(bpfMap.c))
+	if uint64(data.Len()) > variable.size {
+		return fmt.Errorf("value of %d bytes for a variable of %d: %w", data.Len(), variable.size, syscall.EINVAL)
+	}
+	initial := make([]byte, size)
+	copy(initial, bpfMap.initialValue())
+	if variable.offset > uint64(size) || uint64(data.Len()) > uint64(size)-variable.offset {
+		return fmt.Errorf("variable lies outside of map %q: %w", variable.section, syscall.EINVAL)
+	}
+	copy(initial[variable.offset:], data.Bytes())
+	return codeOf(C.bpf_map__set_initial_value(bpfMap.c, unsafe.Pointer(unsafe.SliceData(initial)), C.size_t(size)))
+}
+
+// A Symbol is where a global variable stands in its section.
+type Symbol struct {
+	section      string
+	offset, size uint64
+	order        binary.ByteOrder
+}
+
+func findVariable(image []byte, name string) (Symbol, error) {
+	file, err := elf.NewFile(bytes.NewReader(image))
+	if err != nil {
+		return Symbol{}, err
+	}
+	symbols, err := file.Symbols()
+	if err != nil {
+		return Symbol{}, err
+	}
+	for _, s := range symbols {
+		if s.Name != name || int(s.Section) >= len(file.Sections) {
+			continue
+		}
+		section := file.Sections[s.Section].Name
+		if isSectionOf(section, ".data") || isSectionOf(section, ".rodata") {
+			return Symbol{section, s.Value, s.Size, file.ByteOrder}, nil
+		}
+	}
+	return Symbol{}, fmt.Errorf("no such variable in .data or .rodata: %w", syscall.ENOENT)
+}
+
+// isSectionOf tells whether section is kind or, as clang names more of them, kind and a suffix.
+func isSectionOf(section, kind string) bool {
+	return section == kind || strings.HasPrefix(section, kind+".")
+}
+
+// cString returns a copy of s for C, to be freed by C.free, unless C would see only a part of it.
+func cString(s string) (*C.char, error) {
+	if strings.IndexByte(s, 0) >= 0 {
+		return nil, errZeroByte
+	}
+	return C.CString(s), nil
+}
+
+// cStringOrNil is cString, except that the empty string is nil.
+func cStringOrNil(s string) (*C.char, error) {
+	if s == "" {
+		return nil, nil
+	}
+	return cString(s)
+}
+
+var errZeroByte = fmt.Errorf("name has a zero byte: %w", syscall.EINVAL)

@@ -1,0 +1,458 @@
+package libbpfgo
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func getProgram(t testing.TB, m *Module, name string) *BPFProg {
+	t.Helper()
+	prog, err := m.GetProgram(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prog
+}
+
+// Each kind of attachment works while the link is there and has no effect any more after Destroy.
+func TestAttachHasEffect(t *testing.T) {
+	needTracefs(t)
+	for name, attach := range map[string]func(*Module) (*BPFLink, error){
+		"raw tracepoint": func(m *Module) (*BPFLink, error) {
+			return getProgram(t, m, "count").AttachRawTracepoint("sys_enter")
+		},
+		"raw tracepoint by section": func(m *Module) (*BPFLink, error) { return getProgram(t, m, "count").AttachGeneric() },
+		"tracepoint": func(m *Module) (*BPFLink, error) {
+			return getProgram(t, m, "count_tracepoint").AttachTracepoint("syscalls", "sys_enter_getpgid")
+		},
+		"tracepoint by section": func(m *Module) (*BPFLink, error) {
+			return getProgram(t, m, "count_tracepoint").AttachGeneric()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := loadMain(t)
+			numbers := getMap(t, m, "numbers")
+			trigger(0)
+			if n := counted(t, numbers); n != 0 {
+				t.Fatalf("counted %d before it was attached", n)
+			}
+			link, err := attach(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fd := link.FileDescriptor(); fd < 0 {
+				t.Errorf("link's descriptor is %d", fd)
+			}
+			for range 10 {
+				trigger(0)
+			}
+			attached := counted(t, numbers)
+			if attached < 10 {
+				t.Errorf("counted %d, want 10 at least", attached)
+			}
+			if err := link.Destroy(); err != nil {
+				t.Fatal(err)
+			}
+			attached = counted(t, numbers)
+			for range 10 {
+				trigger(0)
+			}
+			if n := counted(t, numbers); n != attached {
+				t.Errorf("counted %d after Destroy, %d before", n, attached)
+			}
+		})
+	}
+}
+
+func TestAttachErrors(t *testing.T) {
+	needTracefs(t)
+	m := openMain(t)
+	count := getProgram(t, m, "count")
+	tracepoint := getProgram(t, m, "count_tracepoint")
+	left := getProgram(t, m, "send_many")
+	if !left.Autoload() {
+		t.Error("programs aren't loaded by themselves")
+	}
+	if err := left.SetAutoload(false); err != nil || left.Autoload() {
+		t.Error(err, left.Autoload())
+	}
+	if fd := count.FileDescriptor(); fd >= 0 {
+		t.Errorf("descriptor of a program that isn't loaded is %d", fd)
+	}
+	_, err := count.AttachGeneric()
+	wantErr(t, err, syscall.EINVAL, `"count"`, "can't attach")
+	_, err = tracepoint.AttachTracepoint("syscalls", "sys_enter_getpgid")
+	wantErr(t, err, syscall.EINVAL, `"count_tracepoint"`, `"syscalls:sys_enter_getpgid"`)
+	if err := m.BPFLoadObject(); err != nil {
+		t.Fatal(err)
+	}
+	leaksNothing(t, func() {
+		_, err := left.AttachGeneric()
+		wantErr(t, err, syscall.EINVAL, `"send_many"`)
+		wantErr(t, left.SetAutoload(true), syscall.EINVAL, `"send_many"`)
+		_, err = tracepoint.AttachTracepoint("syscalls", "sys_enter_nothing")
+		wantErr(t, err, syscall.ENOENT, `tracepoint "syscalls:sys_enter_nothing"`)
+		_, err = tracepoint.AttachTracepoint("", "")
+		wantErr(t, err, syscall.ENOENT, "count_tracepoint")
+		_, err = tracepoint.AttachTracepoint("syscalls\x00", "x")
+		wantErr(t, err, syscall.EINVAL, "zero byte")
+		_, err = count.AttachRawTracepoint("nothing")
+		wantErr(t, err, syscall.ENOENT, `raw tracepoint "nothing"`)
+		_, err = count.AttachRawTracepoint("a\x00b")
+		wantErr(t, err, syscall.EINVAL, "zero byte")
+		_, err = count.AttachTracepoint("syscalls", "sys_enter_getpgid")
+		wantErr(t, err, syscall.EINVAL, `"count"`, `"syscalls:sys_enter_getpgid"`)
+	})
+
+	// A program can't be attached twice to the same place, and the first link is not disturbed.
+	link, err := tracepoint.AttachTracepoint("syscalls", "sys_enter_getpgid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaksNothing(t, func() {
+		_, err := tracepoint.AttachTracepoint("syscalls", "sys_enter_getpgid")
+		wantErr(t, err, syscall.EEXIST, `"count_tracepoint"`, `"syscalls:sys_enter_getpgid"`)
+	})
+	trigger(0)
+	if n := counted(t, getMap(t, m, "numbers")); n != 1 {
+		t.Errorf("counted %d", n)
+	}
+	if err := link.Destroy(); err != nil {
+		t.Error(err)
+	}
+	if _, err := tracepoint.AttachTracepoint("syscalls", "sys_enter_getpgid"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A raw tracepoint takes a program twice, on kernels before 6.10 it says that it is there already.
+func TestAttachRawTracepointTwice(t *testing.T) {
+	m := loadMain(t)
+	numbers := getMap(t, m, "numbers")
+	prog := getProgram(t, m, "count")
+	first, err := prog.AttachRawTracepoint("sys_enter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaksNothing(t, func() {
+		second, err := prog.AttachRawTracepoint("sys_enter")
+		if err != nil {
+			wantErr(t, err, syscall.EEXIST, `"count"`, `"sys_enter"`)
+			return
+		}
+		if err := second.Destroy(); err != nil {
+			t.Error(err)
+		}
+	})
+	before := counted(t, numbers)
+	trigger(0)
+	if counted(t, numbers) == before {
+		t.Error("the first link is gone")
+	}
+	if err := first.Destroy(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever it is to be attached to, a program that isn't loaded can't be.
+func TestAttachWhatIsNotLoaded(t *testing.T) {
+	h := &handles{module: openMain(t), events: make(chan []byte)}
+	h.bpfMap, h.prog = getMap(t, h.module, "numbers"), getProgram(t, h.module, "count")
+	prog := reflect.ValueOf(h.prog)
+	leaksNothing(t, func() {
+		for i := range prog.NumMethod() {
+			name := prog.Type().Method(i).Name
+			if !strings.HasPrefix(name, "Attach") {
+				continue
+			}
+			results := prog.Method(i).Call(h.arguments(prog.Method(i)))
+			err, _ := results[len(results)-1].Interface().(error)
+			if err == nil {
+				t.Errorf("%s has attached it", name)
+			} else if !strings.Contains(err.Error(), `"count"`) {
+				t.Errorf("%s: error %q doesn't name the program", name, err)
+			}
+		}
+	})
+}
+
+// A section that doesn't say what to attach to is nothing that libbpf attaches by itself.
+func TestAttachGenericWithoutTarget(t *testing.T) {
+	m := loadAttach(t, "on_uprobe")
+	leaksNothing(t, func() {
+		_, err := getProgram(t, m, "on_uprobe").AttachGeneric()
+		wantErr(t, err, errors.ErrUnsupported, `"on_uprobe"`, `"uprobe"`)
+	})
+}
+
+func TestProgramProperties(t *testing.T) {
+	m := openMain(t)
+	prog := getProgram(t, m, "count_tracepoint")
+	if prog.Name() != "count_tracepoint" || prog.SectionName() != "tracepoint/syscalls/sys_enter_getpgid" ||
+		prog.GetType().Name() != "tracepoint" || prog.GetModule() != m || prog.PinPath() != "" {
+		t.Error(prog.Name(), prog.SectionName(), prog.GetType().Name(), prog.PinPath())
+	}
+}
+
+func TestProgramPinning(t *testing.T) {
+	dir := bpffs(t)
+	m := openMain(t)
+	prog := getProgram(t, m, "count")
+	path := filepath.Join(dir, "prog")
+	wantErr(t, prog.Pin(path), syscall.EINVAL, `"count"`, path)
+	if err := m.BPFLoadObject(); err != nil {
+		t.Fatal(err)
+	}
+	if err := prog.Pin(path); err != nil {
+		t.Fatal(err)
+	}
+	if prog.PinPath() != path {
+		t.Error(prog.PinPath())
+	}
+	wantErr(t, prog.Pin(path), syscall.EEXIST, path)
+	if err := prog.Unpin(path); err != nil || prog.PinPath() != "" {
+		t.Error(err, prog.PinPath())
+	}
+	wantErr(t, prog.Unpin(path), syscall.ENOENT, path)
+}
+
+func TestLink(t *testing.T) {
+	dir := bpffs(t)
+	m := loadMain(t)
+	link, err := getProgram(t, m, "count").AttachGeneric()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "link")
+	if link.PinPath() != "" {
+		t.Error(link.PinPath())
+	}
+	if err := link.Unpin(); err == nil {
+		t.Error("a link that isn't pinned is unpinned")
+	}
+	if err := link.Pin(path); err != nil {
+		t.Fatal(err)
+	}
+	if link.PinPath() != path {
+		t.Error(link.PinPath())
+	}
+	// A pinned link outlives its handle.
+	numbers := getMap(t, m, "numbers")
+	if err := link.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	before := counted(t, numbers)
+	trigger(0)
+	if counted(t, numbers) == before {
+		t.Error("a pinned link was detached")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Error(err)
+	}
+	wantErr(t, link.Pin(path), os.ErrClosed, "sys_enter", path)
+
+	link, err = getProgram(t, m, "count").AttachGeneric()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Unpinned, it goes on until it is destroyed.
+	if err := link.Pin(path); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, link.Pin(path+"2"), syscall.EBUSY, path+"2")
+	if err := link.Unpin(); err != nil || link.PinPath() != "" {
+		t.Error(err, link.PinPath())
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the pin is still there")
+	}
+	before = counted(t, numbers)
+	trigger(0)
+	if counted(t, numbers) == before {
+		t.Error("a link that was unpinned is detached")
+	}
+	wantErr(t, link.Pin("/nowhere/link"), syscall.EINVAL, "/nowhere/link")
+	wantErr(t, link.Pin("a\x00b"), syscall.EINVAL, "zero byte")
+	wantErr(t, link.UpdateProgram(nil), syscall.EINVAL, "nil program")
+	if err := link.UpdateProgram(getProgram(t, m, "count")); err == nil {
+		t.Error("a raw tracepoint's program was replaced")
+	} else {
+		wantErr(t, err, err, `"count"`)
+	}
+	wantErr(t, link.UpdateMap(nil), syscall.EINVAL, "nil map")
+	if needLibbpf(1, 2, "") == nil {
+		wantErr(t, link.UpdateMap(numbers), syscall.EINVAL, "no link of a struct_ops map")
+	}
+	_, err = link.Reader()
+	wantErr(t, err, syscall.EINVAL)
+}
+
+func TestIteratorReader(t *testing.T) {
+	needBPF(t)
+	m, err := NewModuleFromFile("testdata/iter.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.BPFLoadObject(); err != nil {
+		t.Fatal(err)
+	}
+	link, err := getProgram(t, m, "list_maps").AttachGeneric()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		reader, err := link.Reader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "a_map_of_mine\n") {
+			t.Errorf("the iterator's output is %q", text)
+		}
+		if err := errors.Join(reader.Close(), reader.Close()); err != nil {
+			t.Error(err)
+		}
+		_, err = reader.Read(make([]byte, 1))
+		wantErr(t, err, os.ErrClosed)
+	}
+	// What was begun goes on without the link.
+	reader, err := link.Reader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	m.Close()
+	if text, err := io.ReadAll(reader); err != nil || !strings.Contains(string(text), "\n") {
+		t.Errorf("the iterator's output is %q, %v", text, err)
+	}
+}
+
+func TestRunDespiteSignals(t *testing.T) {
+	m := loadAttach(t, "on_xdp")
+	prog := getProgram(t, m, "on_xdp")
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	thread := syscall.Gettid()
+	ended := make(chan struct{})
+	var signalling sync.WaitGroup
+	signalling.Add(1)
+	go func() {
+		defer signalling.Done()
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+				unix.Tgkill(os.Getpid(), thread, unix.SIGURG)
+			}
+		}
+	}()
+	const repeat = 1_000_000
+	err := prog.Run(&RunOpts{DataIn: make([]byte, 64), DataSizeIn: 64, Repeat: repeat})
+	close(ended)
+	signalling.Wait()
+	if n := calls(t, m, callsXDP); err != nil || n != repeat {
+		t.Errorf("%v, the program ran %d times, want %d", err, n, repeat)
+	}
+}
+
+// While a program runs, its module can be used and closed.
+func TestRunHoldsUpNothing(t *testing.T) {
+	m := loadAttach(t, "on_xdp")
+	prog := getProgram(t, m, "on_xdp")
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		close(begun)
+		ended <- prog.Run(&RunOpts{DataIn: make([]byte, 64), DataSizeIn: 64, Repeat: 30_000_000})
+	}()
+	<-begun
+	for calls(t, m, callsXDP) == 0 {
+		runtime.Gosched()
+	}
+	if _, err := m.GetProgram("on_connect"); err != nil {
+		t.Error(err)
+	}
+	m.Close()
+	select {
+	case err := <-ended:
+		t.Errorf("the program had to end before its module could be closed: %v", err)
+	default:
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRun(t *testing.T) {
+	m := loadAttach(t, "on_xdp", "on_connect")
+	prog := getProgram(t, m, "on_xdp")
+	packet := make([]byte, 64)
+	packet[0] = 42
+	opts := RunOpts{DataIn: packet, DataSizeIn: 64, DataOut: make([]byte, 0, 128), DataSizeOut: 128, Repeat: 3}
+	if err := prog.Run(&opts); err != nil {
+		t.Fatal(err)
+	}
+	const pass = 2 // XDP_PASS
+	if opts.RetVal != pass || len(opts.DataOut) != 64 || opts.DataOut[0] != 42 || opts.Duration < 0 {
+		t.Errorf("%+v", opts)
+	}
+	if n := calls(t, m, callsXDP); n != 3 {
+		t.Errorf("the program ran %d times, want 3", n)
+	}
+	for _, repeat := range []int{-1, math.MaxInt32 + 1} {
+		wantErr(t, prog.Run(&RunOpts{DataIn: packet, DataSizeIn: 64, Repeat: repeat}), syscall.EINVAL, "times")
+	}
+	unsized := RunOpts{DataIn: packet, DataSizeIn: 64, DataOut: make([]byte, 10)}
+	if err := prog.Run(&unsized); err != nil || len(unsized.DataOut) != 10 || unsized.DataOut[0] != 0 {
+		t.Errorf("%v, %+v", err, unsized)
+	}
+	for name, test := range map[string]struct {
+		opts *RunOpts
+		want error
+	}{
+		"nil":               {nil, syscall.EINVAL},
+		"in beyond its end": {&RunOpts{DataIn: packet, DataSizeIn: 65}, syscall.EINVAL},
+		"nothing in":        {&RunOpts{DataSizeIn: 64}, syscall.EINVAL},
+		"no packet":         {&RunOpts{}, syscall.EINVAL},
+		"out too small":     {&RunOpts{DataIn: packet, DataSizeIn: 64, DataOut: make([]byte, 10), DataSizeOut: 10}, syscall.ENOSPC},
+	} {
+		t.Run(name, func(t *testing.T) { wantErr(t, prog.Run(test.opts), test.want, `"on_xdp"`) })
+	}
+	wantErr(t, getProgram(t, m, "on_connect").Run(&RunOpts{DataIn: packet, DataSizeIn: 64}), errors.ErrUnsupported, "on_connect")
+}
+
+func TestAttachGenericFD(t *testing.T) {
+	m := loadAttach(t, "on_connect")
+	prog := getProgram(t, m, "on_connect")
+	cgroup, err := os.Open(newCgroup(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cgroup.Close()
+	fd := int(cgroup.Fd())
+	if err := prog.AttachGenericFD(fd, BPFAttachTypeCgroupInet4Connect, BPFFAllowMulti); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, prog.AttachGenericFD(fd, BPFAttachTypeCgroupInet4Connect, BPFFAllowMulti), syscall.EINVAL, "on_connect", "BPF_CGROUP_INET4_CONNECT")
+	wantErr(t, prog.AttachGenericFD(fd, BPFAttachTypeCgroupInet6Connect, BPFFNone), syscall.EINVAL, "BPF_CGROUP_INET6_CONNECT")
+	if err := prog.DetachGenericFD(fd, BPFAttachTypeCgroupInet4Connect); err != nil {
+		t.Error(err)
+	}
+	wantErr(t, prog.DetachGenericFD(fd, BPFAttachTypeCgroupInet4Connect), syscall.ENOENT, "on_connect")
+	wantErr(t, prog.AttachGenericFD(-1, BPFAttachTypeCgroupInet4Connect, BPFFNone), syscall.EBADF, "on_connect")
+}

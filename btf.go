@@ -1,0 +1,37 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// GetBTFFDByID returns a new file descriptor, which is the caller's to close, of the BTF with that id
+// in the kernel. With an error, it is negative.
+//
+// Implements: bpf_btf_get_fd_by_id
+func GetBTFFDByID(id uint32) (int, error) {
+	fd := C.bpf_btf_get_fd_by_id(C.__u32(id))
+	return int(fd), failed(codeOf(fd), "get BTF %d", id)
+}
+
+// BTFFD returns the descriptor, which belongs to the module, of the object's BTF in the kernel. If the
+// object has none there, as before the load, the descriptor is -1 and errors.Is(err, syscall.ENOENT) holds.
+//
+// Implements: bpf_object__btf_fd
+func (m *Module) BTFFD() (int, error) {
+	what := fmt.Sprintf("get the BTF of object %q", m.object.name)
+	if err := m.object.use(); err != nil {
+		return -1, failed(err, "%s", what)
+	}
+	defer m.object.done()
+	fd := C.bpf_object__btf_fd(m.object.c)
+	if fd < 0 {
+		return -1, failed(fmt.Errorf("it isn't in the kernel: %w", syscall.ENOENT), "%s", what)
+	}
+	return int(fd), nil
+}

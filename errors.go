@@ -1,0 +1,211 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// A LibbpfErrno is a code of libbpf's own, beyond the kernel's. Errors wrap it: compare by
+// errors.Is. The same number as a syscall.Errno is found as well.
+type LibbpfErrno int
+
+// libbpf's own codes.
+const (
+	LibbpfErrnoLibelf   LibbpfErrno = C.LIBBPF_ERRNO__LIBELF   // something wrong in libelf
+	LibbpfErrnoFormat   LibbpfErrno = C.LIBBPF_ERRNO__FORMAT   // BPF object format invalid
+	LibbpfErrnoKversion LibbpfErrno = C.LIBBPF_ERRNO__KVERSION // no or incorrect "version" section
+	LibbpfErrnoEndian   LibbpfErrno = C.LIBBPF_ERRNO__ENDIAN   // object of the other byte order
+	LibbpfErrnoInternal LibbpfErrno = C.LIBBPF_ERRNO__INTERNAL // internal error in libbpf
+	LibbpfErrnoReloc    LibbpfErrno = C.LIBBPF_ERRNO__RELOC    // relocation failed
+	LibbpfErrnoLoad     LibbpfErrno = C.LIBBPF_ERRNO__LOAD     // load of the program failed, reason unknown
+	LibbpfErrnoVerify   LibbpfErrno = C.LIBBPF_ERRNO__VERIFY   // program rejected by the verifier
+	LibbpfErrnoProg2Big LibbpfErrno = C.LIBBPF_ERRNO__PROG2BIG // program too big
+	LibbpfErrnoKver     LibbpfErrno = C.LIBBPF_ERRNO__KVER     // kernel version of the program doesn't match
+	LibbpfErrnoProgtype LibbpfErrno = C.LIBBPF_ERRNO__PROGTYPE // kernel doesn't support the program type
+	LibbpfErrnoWrngpid  LibbpfErrno = C.LIBBPF_ERRNO__WRNGPID  // wrong pid in a netlink message
+	LibbpfErrnoInvseq   LibbpfErrno = C.LIBBPF_ERRNO__INVSEQ   // invalid netlink sequence
+	LibbpfErrnoNlparse  LibbpfErrno = C.LIBBPF_ERRNO__NLPARSE  // netlink message that can't be parsed
+)
+
+// Error returns libbpf's text for the code.
+//
+// Implements: libbpf_strerror
+func (e LibbpfErrno) Error() string {
+	var buf [128]C.char
+	C.libbpf_strerror(C.int(e), &buf[0], C.size_t(len(buf)))
+	return C.GoString(&buf[0])
+}
+
+// Is makes errors.Is find the code as a syscall.Errno, too.
+func (e LibbpfErrno) Is(target error) bool {
+	return target == syscall.Errno(e)
+}
+
+// notSupported is the kernel's ENOTSUPP, which has no text in Go and isn't ENOTSUP.
+type notSupported struct{}
+
+const enotsupp = syscall.Errno(524)
+
+func (notSupported) Error() string {
+	return "operation not supported by the kernel (ENOTSUPP)"
+}
+
+func (notSupported) Is(target error) bool {
+	return target == errors.ErrUnsupported || target == enotsupp
+}
+
+// codeOf returns the error that a result of libbpf's stands for: nil unless it is negative.
+func codeOf(result C.int) error {
+	if result >= 0 {
+		return nil
+	}
+	return codeError(syscall.Errno(-result))
+}
+
+// pointerError returns the reason why libbpf returned no pointer, from cgo's second result, or what
+// went wrong before libbpf was asked.
+func pointerError(err error) error {
+	if errno, ok := err.(syscall.Errno); ok {
+		return codeError(errno)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.New("libbpf gave no reason")
+}
+
+func codeError(errno syscall.Errno) error {
+	switch {
+	case errno == enotsupp:
+		return notSupported{}
+	case errno >= C.__LIBBPF_ERRNO__START && errno < C.__LIBBPF_ERRNO__END:
+		return LibbpfErrno(errno)
+	}
+	return errno
+}
+
+// An opError says what failed, why, and what libbpf remarked.
+type opError struct {
+	what     string
+	err      error
+	warnings []string
+}
+
+func (e *opError) Error() string {
+	s := e.what + ": " + e.err.Error()
+	if len(e.warnings) > 0 {
+		s += " (" + strings.Join(e.warnings, "; ") + ")"
+	}
+	return s
+}
+
+func (e *opError) Unwrap() error { return e.err }
+
+// failed returns err with the name of what was done; nil if err is nil.
+func failed(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &opError{what: fmt.Sprintf(format, args...), err: err}
+}
+
+// maxWarnings is how many of libbpf's remarks an error repeats. The first ones are nearest to the
+// cause.
+const maxWarnings = 4
+
+// explain returns err with what was done and what libbpf said meanwhile.
+func (w *watch) explain(what string, err error) error {
+	e := &opError{what: what, err: err}
+	for _, msg := range w.warnings {
+		msg = plainMessage(msg)
+		if program, log, ok := verifierLog(msg); ok {
+			return &VerifierError{Program: program, Log: log, err: err}
+		}
+		if len(e.warnings) < maxWarnings {
+			e.warnings = append(e.warnings, msg)
+		}
+	}
+	return e
+}
+
+// verifierLog takes apart the message in which libbpf prints a rejected program's log.
+func verifierLog(msg string) (program, log string, ok bool) {
+	msg, ok = strings.CutPrefix(msg, "prog '")
+	if !ok {
+		return "", "", false
+	}
+	program, log, ok = strings.Cut(msg, "': -- BEGIN PROG LOAD LOG --\n")
+	if !ok {
+		return "", "", false
+	}
+	return program, strings.TrimSuffix(log, "-- END PROG LOAD LOG --"), true
+}
+
+// A VerifierError is the kernel's refusal of a program. errors.As finds it in the error of
+// [Module.BPFLoadObject]; it wraps the kernel's code.
+type VerifierError struct {
+	// Program is the name of the program.
+	Program string
+	// Log is the verifier's log, whole.
+	Log string
+
+	err error
+}
+
+// verifierLines is how many of the log's last lines [VerifierError.Error] shows.
+const verifierLines = 4
+
+// Error names the program and the reason, and ends in the last lines of the log; where the kernel explains
+// itself behind them (Linux 7.3), in the explanation and the line of the source.
+func (e *VerifierError) Error() string {
+	var lines []string
+	for line := range strings.Lines(e.Log) {
+		line = strings.TrimSpace(line)
+		// The log closes with statistics, which don't say what is wrong.
+		if line != "" && !strings.HasPrefix(line, "processed ") && !strings.HasPrefix(line, "verification time ") {
+			lines = append(lines, line)
+		}
+	}
+	shown, explanation := lines, []string(nil)
+	isHeading := func(line string) bool { return strings.HasPrefix(line, "Verification failed: ") }
+	if i := slices.IndexFunc(lines, isHeading); i >= 0 {
+		shown, explanation = lines[:i], lines[i:]
+		if end := slices.Index(explanation, "Source context:"); end >= 0 {
+			explanation = explanation[:end]
+		}
+	}
+	shown = slices.Concat(shown[max(0, len(shown)-verifierLines):], explanation)
+	omitted := ""
+	if n := len(lines) - len(shown); n > 0 {
+		omitted = fmt.Sprintf(" (%d lines of its log are left out)", n)
+	}
+	text := fmt.Sprintf("load program %q: %v%s", e.Program, e.err, omitted)
+	if len(shown) > 0 {
+		text += ":\n\t" + strings.Join(shown, "\n\t")
+	}
+	return text
+}
+
+// Unwrap returns the kernel's code.
+func (e *VerifierError) Unwrap() error { return e.err }
+
+// An unsupportedError names a function that the libbpf at hand doesn't have.
+type unsupportedError struct {
+	function     string
+	major, minor int
+}
+
+func (e *unsupportedError) Error() string {
+	return fmt.Sprintf("%s needs libbpf %d.%d, this program was compiled with v%d.%d", e.function, e.major, e.minor,
+		C.LIBBPF_MAJOR_VERSION, C.LIBBPF_MINOR_VERSION)
+}
+
+func (e *unsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }

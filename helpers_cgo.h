@@ -1,0 +1,258 @@
+#ifndef GOLIBBPF_HELPERS_CGO_H
+#define GOLIBBPF_HELPERS_CGO_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <bpf/libbpf_legacy.h>
+#include <linux/if_link.h>
+#include <linux/perf_event.h>
+
+/*
+ * libbpf 1.1 is the oldest that this package compiles with. A function that a newer one brought
+ * has a stand-in here for the older ones. It is never reached: its Go method asks needLibbpf()
+ * first and gives the error.
+ */
+#define GOLIBBPF_BEFORE(major, minor)                                                              \
+	(LIBBPF_MAJOR_VERSION < (major) ||                                                         \
+	 (LIBBPF_MAJOR_VERSION == (major) && LIBBPF_MINOR_VERSION < (minor)))
+
+#if GOLIBBPF_BEFORE(1, 1)
+#error "libbpf 1.1 or newer is needed"
+#endif
+
+#if GOLIBBPF_BEFORE(1, 2)
+static inline int bpf_link__update_map(struct bpf_link *link, const struct bpf_map *map)
+{
+	return -ENOTSUP;
+}
+#endif
+
+#if GOLIBBPF_BEFORE(1, 3)
+struct ring;
+
+static inline struct ring *ring_buffer__ring(struct ring_buffer *rb, unsigned int idx)
+{
+	return NULL;
+}
+
+static inline unsigned long ring__consumer_pos(const struct ring *r)
+{
+	return 0;
+}
+
+static inline unsigned long ring__producer_pos(const struct ring *r)
+{
+	return 0;
+}
+
+static inline size_t ring__avail_data_size(const struct ring *r)
+{
+	return 0;
+}
+
+static inline size_t ring__size(const struct ring *r)
+{
+	return 0;
+}
+#endif
+
+#if GOLIBBPF_BEFORE(1, 5)
+static inline struct bpf_link *bpf_program__attach_sockmap(const struct bpf_program *prog,
+							   int map_fd)
+{
+	return NULL;
+}
+#endif
+
+#if GOLIBBPF_BEFORE(1, 6)
+static inline int bpf_object__prepare(struct bpf_object *obj)
+{
+	return -ENOTSUP;
+}
+#endif
+
+/*
+ * An iterator has a map to go over, or cgroups, or tasks, or nothing: what isn't asked for is 0,
+ * and at most one of the three is.
+ */
+struct bpf_link *golibbpf_attach_iter(const struct bpf_program *prog, uint32_t map_fd,
+				      uint32_t cgroup_order, uint32_t cgroup_fd, uint64_t cgroup_id,
+				      uint32_t tid, uint32_t pid, uint32_t pid_fd);
+
+/* How a program goes together with others of its hook. */
+struct golibbpf_order {
+	uint32_t flags;
+	uint32_t relative_fd;
+	uint32_t relative_id;
+	uint64_t expected_revision;
+};
+
+/* The first two need libbpf 1.3, the last one 1.6. */
+struct bpf_link *golibbpf_attach_tcx(const struct bpf_program *prog, int ifindex,
+				     struct golibbpf_order order);
+struct bpf_link *golibbpf_attach_netkit(const struct bpf_program *prog, int ifindex,
+					struct golibbpf_order order);
+struct bpf_link *golibbpf_attach_cgroup(const struct bpf_program *prog, int cgroup_fd,
+					struct golibbpf_order order);
+
+/* Needs libbpf 1.3. */
+struct bpf_link *golibbpf_attach_netfilter(const struct bpf_program *prog, uint32_t family,
+					   uint32_t hook, int32_t priority, uint32_t flags);
+
+/* Needs libbpf 1.4. */
+struct bpf_link *golibbpf_attach_raw_tracepoint(const struct bpf_program *prog, const char *name,
+						uint64_t cookie);
+
+/* How the kernel is asked for a probe is an option since libbpf 1.2. */
+static inline void golibbpf_kprobe_mode(struct bpf_kprobe_opts *opts, unsigned int mode)
+{
+#if !GOLIBBPF_BEFORE(1, 2)
+	opts->attach_mode = mode;
+#endif
+}
+
+static inline void golibbpf_uprobe_mode(struct bpf_uprobe_opts *opts, unsigned int mode)
+{
+#if !GOLIBBPF_BEFORE(1, 2)
+	opts->attach_mode = mode;
+#endif
+}
+
+/* What there is none of is NULL. A session needs libbpf 1.5. */
+struct bpf_link *golibbpf_attach_kprobe_multi(const struct bpf_program *prog, const char *pattern,
+					      char **symbols, const unsigned long *addresses,
+					      const uint64_t *cookies, size_t count, bool retprobe,
+					      bool session);
+
+/* What there is none of is NULL. Needs libbpf 1.3, a session 1.6. */
+struct bpf_link *golibbpf_attach_uprobe_multi(const struct bpf_program *prog, pid_t pid,
+					      const char *path, const char *pattern, char **symbols,
+					      const unsigned long *offsets,
+					      const unsigned long *ref_ctr_offsets,
+					      const uint64_t *cookies, size_t count, bool retprobe,
+					      bool session);
+
+/* bpf_map__initial_value() with the size that there is, also after the load of struct_ops. */
+const void *golibbpf_map_initial_value(const struct bpf_map *map, const struct bpf_object *object,
+				       size_t *size);
+
+/* bpf_prog_test_run_opts() that signals don't end, as those do by which Go's runtime preempts. */
+int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts);
+
+/* Makes libbpf print through golibbpf_log(), which is Go's. */
+void golibbpf_log_install(void);
+
+/* Messages above this level are dropped before they reach Go; -1 drops all. */
+void golibbpf_log_set_level(int level);
+
+/*
+ * Warnings that libbpf prints on the calling thread reach golibbpf_log() with this handle and
+ * whatever the level, until it is set back. Returns the handle that was set before.
+ */
+uintptr_t golibbpf_log_watch(uintptr_t watcher);
+
+/*
+ * Opens the file at path or, if that is NULL, the object in the size bytes at buf. A token needs
+ * libbpf 1.4.
+ */
+struct bpf_object *golibbpf_object_open(const char *path, const void *buf, size_t size,
+					const char *name, const char *btf_path, const char *kconfig,
+					const char *token_path, unsigned int kernel_log_level);
+
+/* A ring buffer map or a perf event array. */
+struct golibbpf_source {
+	struct ring_buffer *rb; /* of these, one is NULL */
+	struct perf_buffer *pb;
+	/* The perf buffer's next one to look at. */
+	size_t next_buffer;
+	/* Whole perf events are taken, instead of what samples hold. */
+	bool raw;
+
+	/* What ended the last call after it had records to return: the next one returns it. */
+	int err;
+	/* A record that was consumed and found no room: the next call begins with it. */
+	bool spilled;
+	int spill_cpu;
+	char *spill;
+	size_t spill_len;
+	size_t spill_cap;
+	/* No record of the ring is larger. */
+	size_t ring_size;
+	/* Two pages, each with a position of the ring, if libbpf doesn't tell them. */
+	const char *positions;
+};
+
+/* What golibbpf_reader_consume() has to say beside the records is in found to need. */
+struct golibbpf_reader {
+	/* The caller's batch, during a call. */
+	char *data;
+	char *next; /* record */
+	char *limit;
+	uint32_t *ends;
+	uint32_t *next_end;
+	uint32_t *last_end;
+	struct golibbpf_source *source;
+
+	/* The source that the batch is from; of a perf buffer, the CPU's buffer, and the CPU. */
+	int found;
+	int cpu;
+	/* Events that the kernel lost after the batch's last record, at that CPU. */
+	uint64_t lost;
+	/* Bytes that are left in the ring. */
+	size_t remaining;
+	/* The call ended because the batch was full. */
+	bool full;
+	/* There may be more, in this source or another one. */
+	bool more;
+	/* After ENOBUFS: the size that the next call needs, as a record spilled. */
+	size_t need;
+
+	size_t next_source;
+	size_t source_count;
+	struct golibbpf_source sources[];
+};
+
+/* Returns NULL and sets errno if there is no memory. */
+struct golibbpf_reader *golibbpf_reader_new(size_t sources);
+void golibbpf_reader_free(struct golibbpf_reader *reader);
+
+/* Each fills the next of the places that golibbpf_reader_new() made. They return a negative errno.
+ */
+int golibbpf_reader_add_ring(struct golibbpf_reader *reader, int map_fd);
+int golibbpf_reader_add_perf(struct golibbpf_reader *reader, int map_fd, size_t pages,
+			     const void *attr, int *cpus, int *keys, int cpu_count, bool raw);
+
+int golibbpf_source_epoll_fd(const struct golibbpf_source *source);
+
+/* How many bytes the kernel has for the source of that index, of a perf buffer the CPU's. */
+size_t golibbpf_reader_available(const struct golibbpf_reader *reader, size_t index);
+
+/*
+ * Copies records of one source, another one each time or, unless it is negative, the one of the
+ * index only (of a perf buffer, the CPU's buffer), into the size bytes at data from start on, each
+ * at the next multiple of GOLIBBPF_RECORD_ALIGN, which size and start are, too. Writes start and
+ * then where each ends into ends, until there are no more, or data has no room for another record
+ * like the last, or max records are there. Returns their number or a negative errno: ENOBUFS if a
+ * record needs more room.
+ */
+int golibbpf_reader_consume(struct golibbpf_reader *reader, char *data, size_t size, size_t start,
+			    uint32_t *ends, size_t max, int only);
+
+#define GOLIBBPF_RECORD_ALIGN 8
+/* What each record has before it in the ring, and in perf buffers with its length. */
+#define GOLIBBPF_RECORD_HEADER 8
+
+/*
+ * Reserves, writes and submits samples of these sizes, which stand one behind the other. Returns
+ * the negative errno of the first for which that failed.
+ */
+int golibbpf_user_ring_write(struct user_ring_buffer *rb, const char *samples,
+			     const uint32_t *sizes, size_t count, size_t *written);
+
+#endif

@@ -1,0 +1,21 @@
+// Package examples is for the tests of the packages whose examples load BPF programs.
+package examples
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// SkipUnlessRoot leaves the examples out, which can't skip themselves, where BPF programs can't be loaded. It is
+// called by TestMain.
+func SkipUnlessRoot() {
+	if os.Geteuid() == 0 {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "skipping the examples: BPF programs can be loaded by root only")
+	flag.Parse()
+	skip := flag.Lookup("test.skip").Value
+	_ = skip.Set(strings.TrimPrefix(skip.String()+"|^Example", "|"))
+}

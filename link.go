@@ -1,0 +1,327 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// LinkType is the kind of attachment that a [BPFLink] was made by.
+type LinkType int
+
+// The kinds of attachment.
+const (
+	Tracepoint LinkType = iota
+	RawTracepoint
+	Kprobe
+	Kretprobe
+	LSM
+	PerfEvent
+	Uprobe
+	Uretprobe
+	Tracing
+	XDP
+	Cgroup
+	CgroupLegacy
+	Netns
+	Iter
+	StructOps
+	USDT
+	TCX
+	Netkit
+	Netfilter
+	SockMap
+)
+
+// String returns the type's name in C, such as "BPF_LINK_TYPE_TRACING".
+func (t BPFLinkType) String() string {
+	return nameOf(namesBPFLinkType[:], t, namesBPFLinkType[BPFLinkTypeUnspec])
+}
+
+// Name returns libbpf's name of the type, such as "tracing"; the empty string if the linked libbpf
+// doesn't know it.
+//
+// Implements: libbpf_bpf_link_type_str
+func (t BPFLinkType) Name() string {
+	return C.GoString(C.libbpf_bpf_link_type_str(C.enum_bpf_link_type(t)))
+}
+
+// A BPFLink is the attachment of a program to a hook of the kernel. It lasts until [BPFLink.Destroy]
+// or until its module is closed, and beyond that if it is pinned.
+//
+// All methods may be called from several goroutines.
+type BPFLink struct {
+	module   *Module
+	linkType LinkType
+	handle   *link
+}
+
+// A link owns the C side of a BPFLink.
+type link struct {
+	guard
+	c    *C.struct_bpf_link    // nil if the program is attached without a link, which detach undoes
+	prog *C.struct_bpf_program // nil for struct_ops
+	// detach is called when the link is destroyed, instead of libbpf.
+	detach func() error
+	// name is what errors call the link by.
+	name string
+}
+
+// destroy frees the link and tells whether it was there to be freed.
+func (l *link) destroy() (bool, error) {
+	if l.lock() != nil {
+		return false, nil
+	}
+	defer l.unlock()
+	l.closed = true
+	if l.detach != nil {
+		return true, l.detach()
+	}
+	return true, codeOf(C.bpf_link__destroy(l.c))
+}
+
+func (l *link) close() { _, _ = l.destroy() }
+
+// attach makes the module own the link that do, a call of libbpf's, makes of prog, or of a map if that
+// is nil.
+func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string, do func() (*C.struct_bpf_link, error)) (*BPFLink, error) {
+	if err := m.object.lock(); err != nil {
+		return nil, failed(err, "%s", what)
+	}
+	var link *BPFLink
+	err := watched(what, func() error {
+		c, errno := do()
+		if c == nil {
+			return pointerError(errno)
+		}
+		// While the object is locked: what libbpf frees with the object, a link may need.
+		var err error
+		link, err = m.newLink(c, prog, linkType, eventName)
+		return err
+	})
+	m.object.unlock()
+	if err != nil {
+		if link != nil {
+			_ = link.Destroy()
+		}
+		return nil, err
+	}
+	return link, nil
+}
+
+// newLink makes the module own a link.
+func (m *Module) newLink(c *C.struct_bpf_link, prog *BPFProg, linkType LinkType, eventName string) (*BPFLink, error) {
+	handle := &link{c: c, name: eventName}
+	if prog != nil {
+		handle.prog = prog.c
+	}
+	return m.own(handle, linkType)
+}
+
+func (m *Module) own(handle *link, linkType LinkType) (*BPFLink, error) {
+	atWork.add(m, 1)
+	if err := m.object.adopt(handle); err != nil {
+		atWork.add(m, -1)
+		handle.close()
+		return nil, err
+	}
+	return &BPFLink{module: m, linkType: linkType, handle: handle}, nil
+}
+
+// Destroy detaches the program, unless the link is pinned, and frees the link. Destroying again
+// does nothing.
+//
+// Implements: bpf_link__destroy
+func (l *BPFLink) Destroy() error {
+	destroyed, err := l.handle.destroy()
+	if destroyed {
+		l.module.object.disown(l.handle)
+		atWork.add(l.module, -1)
+	}
+	return failed(err, "destroy link to %q", l.handle.name)
+}
+
+// DestroyLegacy is [BPFLink.Destroy] for what [BPFProg.AttachCgroupLegacy] attached without a link; it
+// is an error for other links. The link's own type counts, not linkType.
+func (l *BPFLink) DestroyLegacy(linkType LinkType) error {
+	if l.linkType != CgroupLegacy && l.handle.open() {
+		return failed(fmt.Errorf("it is no legacy link: %w", syscall.EINVAL), "destroy link to %q", l.handle.name)
+	}
+	return l.Destroy()
+}
+
+func (l *link) open() bool {
+	if l.use() != nil {
+		return false
+	}
+	l.done()
+	return true
+}
+
+// useLink admits a call that needs libbpf's link. If it returns nil, done must be called.
+func (l *link) useLink() error {
+	if err := l.use(); err != nil {
+		return err
+	}
+	if l.c == nil {
+		l.done()
+		return errNoLink
+	}
+	return nil
+}
+
+var errNoLink = fmt.Errorf("the program is attached without a link: %w", errors.ErrUnsupported)
+
+// FileDescriptor returns the link's file descriptor, which belongs to the link; -1 once it is
+// destroyed, and if there is no link ([BPFProg.AttachCgroupLegacy]).
+//
+// Implements: bpf_link__fd
+func (l *BPFLink) FileDescriptor() int {
+	if l.handle.useLink() != nil {
+		return -1
+	}
+	defer l.handle.done()
+	return int(C.bpf_link__fd(l.handle.c))
+}
+
+// GetFd is the older name of [BPFLink.FileDescriptor].
+//
+// Deprecated: use FileDescriptor.
+func (l *BPFLink) GetFd() int {
+	return l.FileDescriptor()
+}
+
+// Pin keeps the link in a BPF file system: it stays attached when the process ends. The path must
+// not exist.
+//
+// Implements: bpf_link__pin
+func (l *BPFLink) Pin(pinPath string) error {
+	return l.change(fmt.Sprintf("pin link to %q at %q", l.handle.name, pinPath), func() error {
+		path, err := cString(pinPath)
+		if err != nil {
+			return err
+		}
+		defer C.free(unsafe.Pointer(path))
+		return codeOf(C.bpf_link__pin(l.handle.c, path))
+	})
+}
+
+// Unpin removes the link from the BPF file system. It stays attached until it is destroyed.
+//
+// Implements: bpf_link__unpin
+func (l *BPFLink) Unpin() error {
+	return l.change(fmt.Sprintf("unpin link to %q", l.handle.name), func() error {
+		return codeOf(C.bpf_link__unpin(l.handle.c))
+	})
+}
+
+// PinPath returns where the link is pinned; the empty string if it isn't.
+//
+// Implements: bpf_link__pin_path
+func (l *BPFLink) PinPath() string {
+	if l.handle.useLink() != nil {
+		return ""
+	}
+	defer l.handle.done()
+	return C.GoString(C.bpf_link__pin_path(l.handle.c))
+}
+
+// UpdateProgram puts prog, a loaded program of the same type, in the place of the one that is
+// attached, without a gap. Links of cgroups, network namespaces, XDP and some more can do that.
+//
+// Implements: bpf_link__update_program
+func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
+	what := fmt.Sprintf("update link to %q", l.handle.name)
+	if prog == nil {
+		return failed(fmt.Errorf("nil program: %w", syscall.EINVAL), "%s", what)
+	}
+	if err := prog.module.object.use(); err != nil {
+		return failed(err, "%s with program %q", what, prog.name)
+	}
+	defer prog.module.object.done()
+	return l.change(fmt.Sprintf("%s with program %q", what, prog.name), func() error {
+		return codeOf(C.bpf_link__update_program(l.handle.c, prog.c))
+	})
+}
+
+// UpdateMap puts bpfMap, a loaded struct_ops map, in the place of the one that is attached. The
+// map needs the flag BPF_F_LINK, and the link must be that of a struct_ops map. It needs libbpf 1.2 and Linux
+// 6.4.
+//
+// Implements: bpf_link__update_map
+func (l *BPFLink) UpdateMap(bpfMap *BPFMap) error {
+	what := fmt.Sprintf("update link to %q", l.handle.name)
+	if bpfMap == nil {
+		return failed(fmt.Errorf("nil map: %w", syscall.EINVAL), "%s", what)
+	}
+	what = fmt.Sprintf("%s with map %q", what, bpfMap.name)
+	if err := needLibbpf(1, 2, "bpf_link__update_map"); err != nil {
+		return failed(err, "%s", what)
+	}
+	if err := bpfMap.guard.use(); err != nil {
+		return failed(err, "%s", what)
+	}
+	defer bpfMap.guard.done()
+	if l.linkType != StructOps {
+		// For which libbpf would take the link nevertheless.
+		return failed(fmt.Errorf("it is no link of a struct_ops map: %w", syscall.EINVAL), "%s", what)
+	}
+	return l.change(what, func() error {
+		return codeOf(C.bpf_link__update_map(l.handle.c, bpfMap.c))
+	})
+}
+
+// change runs a call that changes the link.
+func (l *BPFLink) change(what string, call func() error) error {
+	if err := l.handle.lock(); err != nil {
+		return failed(err, "%s", what)
+	}
+	defer l.handle.unlock()
+	if l.handle.c == nil {
+		return failed(errNoLink, "%s", what)
+	}
+	return watched(what, call)
+}
+
+// A BPFLinkReader reads the output of an iterator, once through. It is an [io.ReadCloser]; one
+// goroutine may read while others close it.
+type BPFLinkReader struct {
+	file *os.File
+}
+
+// Reader starts the iterator that the link was made for ([BPFProg.AttachGeneric] of a program in a
+// section "iter/…") and returns its output.
+//
+// Implements: bpf_iter_create
+func (l *BPFLink) Reader() (*BPFLinkReader, error) {
+	what := fmt.Sprintf("read from link to %q", l.handle.name)
+	if err := l.handle.useLink(); err != nil {
+		return nil, failed(err, "%s", what)
+	}
+	defer l.handle.done()
+	fd := C.bpf_iter_create(C.bpf_link__fd(l.handle.c))
+	if err := codeOf(fd); err != nil {
+		return nil, failed(err, "%s", what)
+	}
+	return &BPFLinkReader{file: os.NewFile(uintptr(fd), "bpf_iter")}, nil
+}
+
+// Read runs the iterator's program until p is full or the iteration is over, which is [io.EOF].
+func (r *BPFLinkReader) Read(p []byte) (n int, err error) {
+	return r.file.Read(p)
+}
+
+// Close frees the reader. Closing again does nothing.
+func (r *BPFLinkReader) Close() error {
+	if err := r.file.Close(); !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build !asan
+
+package libbpfgo
+
+const residentMemoryTells = true

@@ -1,0 +1,184 @@
+/* One program for each kind of attachment, which counts its calls under its own key. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+enum key {
+	UPROBE,
+	URETPROBE,
+	COOKIE,
+	PERF_EVENT,
+	XDP,
+	CGROUP,
+	NETNS,
+	ITER,
+	KPROBE,
+	UPROBE_MULTI,
+	TC,
+	SKB,
+	TCX,
+	MSG,
+	NETFILTER,
+	KEYS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, KEYS);
+	__type(key, __u32);
+	__type(value, __u64);
+} calls SEC(".maps");
+
+static void add(__u32 key, __u64 n)
+{
+	__u64 *value = bpf_map_lookup_elem(&calls, &key);
+
+	if (value)
+		__sync_fetch_and_add(value, n);
+}
+
+SEC("uprobe")
+int on_uprobe(void *ctx)
+{
+	add(UPROBE, 1);
+	return 0;
+}
+
+SEC("uretprobe")
+int on_uretprobe(void *ctx)
+{
+	add(URETPROBE, 1);
+	return 0;
+}
+
+SEC("uprobe")
+int on_cookie(void *ctx)
+{
+	add(COOKIE, bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
+SEC("?uprobe.multi")
+int on_uprobe_multi(void *ctx)
+{
+	add(UPROBE_MULTI, bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
+SEC("perf_event")
+int on_perf_event(void *ctx)
+{
+	add(PERF_EVENT, 1);
+	return 0;
+}
+
+SEC("xdp")
+int on_xdp(struct xdp_md *ctx)
+{
+	add(XDP, 1);
+	return XDP_PASS;
+}
+
+SEC("cgroup/connect4")
+int on_connect(struct bpf_sock_addr *ctx)
+{
+	add(CGROUP, 1);
+	return 1;
+}
+
+SEC("sk_lookup")
+int on_lookup(struct bpf_sk_lookup *ctx)
+{
+	add(NETNS, 1);
+	return SK_PASS;
+}
+
+struct bpf_iter__bpf_map_elem {
+	void *key;
+	void *value;
+} __attribute__((preserve_access_index));
+
+SEC("iter/bpf_map_elem")
+int on_element(struct bpf_iter__bpf_map_elem *ctx)
+{
+	if (ctx->key)
+		add(ITER, 1);
+	return 0;
+}
+
+SEC("kprobe")
+int on_kprobe(void *ctx)
+{
+	add(KPROBE, 1);
+	return 0;
+}
+
+SEC("tc")
+int on_packet(struct __sk_buff *skb)
+{
+	add(TC, 1);
+	return 0; /* TC_ACT_OK */
+}
+
+SEC("cgroup/skb")
+int on_skb(struct __sk_buff *skb)
+{
+	add(SKB, 1);
+	return 1;
+}
+
+SEC("?tcx/egress")
+int on_tcx(struct __sk_buff *skb)
+{
+	add(TCX, 1);
+	return TCX_NEXT;
+}
+
+SEC("?netkit/primary")
+int on_netkit(struct __sk_buff *skb)
+{
+	return TCX_NEXT;
+}
+
+SEC("?netfilter")
+int on_netfilter(void *ctx)
+{
+	add(NETFILTER, 1);
+	return 1; /* NF_ACCEPT */
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
+SEC("sk_msg")
+int on_message(struct sk_msg_md *message)
+{
+	add(MSG, 1);
+	return SK_PASS;
+}
+
+SEC("tracepoint")
+int on_tracepoint(void *ctx)
+{
+	add(COOKIE, bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
+SEC("raw_tp")
+int on_raw_tracepoint(void *ctx)
+{
+	add(COOKIE, bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int on_trace(void *ctx)
+{
+	add(COOKIE, bpf_get_attach_cookie(ctx));
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,496 @@
+package libbpfgo
+
+/*
+#cgo noescape golibbpf_user_ring_write
+#cgo nocallback golibbpf_user_ring_write
+#cgo noescape user_ring_buffer__reserve
+#cgo nocallback user_ring_buffer__reserve
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// ErrNoSpace means that a user ring buffer is too full for a sample; it is syscall.ENOSPC.
+var ErrNoSpace error = syscall.ENOSPC
+
+// A UserRingBuffer moves samples from the process into a user ring buffer map
+// (BPF_MAP_TYPE_USER_RINGBUF, Linux 6.1), from where BPF programs take them by
+// bpf_user_ringbuf_drain().
+//
+// [UserRingBuffer.Write] copies a sample into the ring, [UserRingBuffer.Reserve] takes the room for one
+// that is written later, and [UserRingBuffer.Start] sends what comes from a channel. A map must have
+// one UserRingBuffer at a time, whose methods may all be called from several goroutines. After Close,
+// they return an error for which errors.Is(err, os.ErrClosed) holds; closing the module closes it.
+type UserRingBuffer struct {
+	module *Module
+	ring   *userRing
+	// samples are those that Start sends; nil if there is no channel.
+	samples chan []byte
+}
+
+// A userRing owns the C side of a UserRingBuffer. It doesn't refer to a module, so that a module that
+// was dropped can close it.
+type userRing struct {
+	object *object
+	what   string
+	size   int
+	wake   *os.File // the map, for the runtime's poller
+	raw    syscall.RawConn
+
+	guard // of c, which is freed while producing is held, too
+	c     *C.struct_user_ring_buffer
+
+	producing sync.Mutex // libbpf lets one reserve at a time
+	// gathered is memory for samples that are written in one go.
+	gathered []byte
+	waiting  chan struct{} // has one element while somebody waits for room
+
+	samples sync.Mutex
+	// open are the samples that were neither submitted nor discarded.
+	open map[*reservation]struct{}
+
+	sending sync.Mutex    // of what follows
+	stop    chan struct{} // closed to end the sending; nil while nothing is sent
+	ended   chan struct{} // closed when the sending has ended; nil before the first
+	halted  bool          // for good
+	err     error         // the first of sending that Error has not given yet
+}
+
+// InitUserRingBuf makes a buffer that sends what comes from eventsChan to the map mapName once
+// [UserRingBuffer.Start] is called. The object must be loaded.
+//
+// Implements: user_ring_buffer__new
+func (m *Module) InitUserRingBuf(mapName string, eventsChan chan []byte) (*UserRingBuffer, error) {
+	what := fmt.Sprintf("make user ring buffer of map %q", mapName)
+	if eventsChan == nil {
+		return nil, failed(fmt.Errorf("nil channel: %w", syscall.EINVAL), "%s", what)
+	}
+	bpfMap, err := m.GetMap(mapName)
+	if err != nil {
+		return nil, failed(err, "%s", what)
+	}
+	rb, err := NewUserRingBuffer(bpfMap)
+	if err != nil {
+		return nil, err
+	}
+	rb.samples = eventsChan
+	return rb, nil
+}
+
+// NewUserRingBuffer returns a buffer that writes to the map, which must be created.
+//
+// Implements: user_ring_buffer__new
+func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
+	if bpfMap == nil {
+		return nil, failed(fmt.Errorf("nil map: %w", syscall.EINVAL), "make user ring buffer")
+	}
+	o := bpfMap.module.object
+	ring := &userRing{
+		object:  o,
+		what:    fmt.Sprintf("user ring buffer of map %q", bpfMap.name),
+		size:    int(bpfMap.MaxEntries()),
+		open:    make(map[*reservation]struct{}),
+		waiting: make(chan struct{}, 1),
+	}
+	what := "make " + ring.what
+	if err := o.use(); err != nil {
+		return nil, failed(err, "%s", what)
+	}
+	defer o.done()
+	if bpfMap.fd < 0 {
+		return nil, failed(errNotCreated, "%s", what)
+	}
+	err := watched(what, func() error {
+		var errno error
+		if ring.c, errno = C.user_ring_buffer__new(bpfMap.fd, nil); ring.c == nil {
+			return pointerError(errno)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if ring.wake, ring.raw, err = pollable(ring.what, []C.int{bpfMap.fd}); err == nil {
+		err = o.adopt(ring)
+	}
+	if err != nil {
+		ring.close()
+		return nil, failed(err, "%s", what)
+	}
+	return &UserRingBuffer{module: bpfMap.module, ring: ring}, nil
+}
+
+// Write copies a sample into the ring and submits it. It doesn't wait: if there is no room,
+// errors.Is(err, [ErrNoSpace]) holds, and syscall.E2BIG if there never will be, which is when the sample
+// with its header of 8 bytes is larger than the ring.
+//
+// Implements: user_ring_buffer__reserve, user_ring_buffer__submit
+func (rb *UserRingBuffer) Write(sample []byte) (int, error) {
+	if err := rb.ring.write(sample); err != nil {
+		return 0, failed(err, "write %d bytes to %s", len(sample), rb.ring.what)
+	}
+	return len(sample), nil
+}
+
+func (ring *userRing) write(sample []byte) error {
+	if err := checkSampleSize(len(sample)); err != nil {
+		return err
+	}
+	size := C.uint32_t(len(sample))
+	var written C.size_t
+	ring.producing.Lock()
+	defer ring.producing.Unlock()
+	if ring.c == nil {
+		return os.ErrClosed
+	}
+	return codeOf(C.golibbpf_user_ring_write(ring.c, (*C.char)(unsafe.Pointer(&sample[0])), &size, 1, &written))
+}
+
+func checkSampleSize(size int) error {
+	switch {
+	case size <= 0:
+		return fmt.Errorf("sample of %d bytes: %w", size, syscall.EINVAL)
+	case size > math.MaxInt32:
+		return syscall.E2BIG
+	}
+	return nil
+}
+
+// WriteBatch is Write for several samples, in their order. It returns how many were written; with an
+// error, that of the first that wasn't, the others weren't written either.
+//
+// Implements: user_ring_buffer__reserve, user_ring_buffer__submit
+func (rb *UserRingBuffer) WriteBatch(samples [][]byte) (int, error) {
+	written := 0
+	for written < len(samples) {
+		n, err := rb.ring.writeSome(samples[written:])
+		written += n
+		if err != nil {
+			return written, failed(err, "write sample %d to %s", written, rb.ring.what)
+		}
+	}
+	return written, nil
+}
+
+const (
+	// maxSamples is how many are written in one go, and maxGathered how many bytes of them.
+	maxSamples  = 128
+	maxGathered = 16 << 10
+)
+
+// writeSome writes at least one sample, or returns an error. It copies several to one piece of memory, so
+// that they take one call of C.
+func (ring *userRing) writeSome(samples [][]byte) (int, error) {
+	if len(samples[0]) > maxGathered {
+		if err := ring.write(samples[0]); err != nil {
+			return 0, err
+		}
+		return 1, nil
+	}
+	var sizes [maxSamples]C.uint32_t
+	var written C.size_t
+	n := 0
+	ring.producing.Lock()
+	defer ring.producing.Unlock()
+	if ring.c == nil {
+		return 0, os.ErrClosed
+	}
+	gathered := ring.gathered[:0]
+	for _, sample := range samples[:min(len(samples), maxSamples)] {
+		if len(sample) == 0 || len(gathered)+len(sample) > maxGathered {
+			break
+		}
+		gathered = append(gathered, sample...)
+		sizes[n] = C.uint32_t(len(sample))
+		n++
+	}
+	ring.gathered = gathered
+	if n == 0 {
+		return 0, checkSampleSize(0)
+	}
+	err := codeOf(C.golibbpf_user_ring_write(ring.c, (*C.char)(unsafe.Pointer(&gathered[0])), &sizes[0], C.size_t(n), &written))
+	return int(written), err
+}
+
+// A Sample is room in a user ring buffer. It must be submitted or discarded: until then, samples that
+// were reserved after it don't reach BPF programs. One that the garbage collector finds is discarded,
+// with a warning to the log, and so is one that is open when its buffer is closed.
+//
+// A sample is for one goroutine at a time.
+type Sample struct {
+	ring        *userRing
+	reservation *reservation
+	data        []byte
+	cleanup     runtime.Cleanup
+}
+
+// A reservation is the room of a sample in the ring.
+type reservation struct {
+	room unsafe.Pointer
+	size int
+}
+
+// Reserve takes room for a sample of size bytes, without waiting, see [UserRingBuffer.Write] for the
+// errors.
+//
+// Implements: user_ring_buffer__reserve
+func (rb *UserRingBuffer) Reserve(size int) (*Sample, error) {
+	sample, err := rb.ring.reserve(size)
+	return sample, failed(err, "reserve %d bytes of %s", size, rb.ring.what)
+}
+
+func (ring *userRing) reserve(size int) (*Sample, error) {
+	if err := ring.use(); err != nil {
+		return nil, err
+	}
+	defer ring.done()
+	if err := checkSampleSize(size); err != nil {
+		return nil, err
+	}
+	r := &reservation{size: size}
+	var errno error
+	ring.producing.Lock()
+	r.room, errno = C.user_ring_buffer__reserve(ring.c, C.uint32_t(size))
+	ring.producing.Unlock()
+	if r.room == nil {
+		return nil, pointerError(errno)
+	}
+	ring.samples.Lock()
+	ring.open[r] = struct{}{}
+	ring.samples.Unlock()
+	sample := &Sample{ring: ring, reservation: r, data: make([]byte, size)}
+	sample.cleanup = runtime.AddCleanup(sample, ring.dropped, r)
+	return sample, nil
+}
+
+// ReserveBlocking is Reserve that waits for room, but no longer than timeout unless that is negative. It
+// is woken when a BPF program has drained samples, except with BPF_RB_NO_WAKEUP, and tries once more
+// when the time is over.
+//
+// Implements: user_ring_buffer__reserve_blocking
+func (rb *UserRingBuffer) ReserveBlocking(size int, timeout time.Duration) (*Sample, error) {
+	sample, err := rb.ring.reserveBlocking(size, timeout)
+	return sample, failed(err, "reserve %d bytes of %s", size, rb.ring.what)
+}
+
+func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample, error) {
+	sample, err := ring.reserve(size)
+	if !errors.Is(err, ErrNoSpace) || timeout == 0 {
+		return sample, err
+	}
+	var deadline time.Time
+	var over <-chan time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+		over = time.After(timeout)
+	}
+	// The poller has one deadline for all who wait, and they would take each other's room.
+	select {
+	case ring.waiting <- struct{}{}:
+	case <-over:
+		return ring.reserve(size)
+	}
+	defer func() { <-ring.waiting }()
+	if err := ring.wake.SetWriteDeadline(deadline); err != nil {
+		return nil, os.ErrClosed
+	}
+	waitErr := ring.raw.Write(func(uintptr) bool {
+		sample, err = ring.reserve(size)
+		return !errors.Is(err, ErrNoSpace)
+	})
+	switch {
+	case waitErr == nil:
+		return sample, err
+	case errors.Is(waitErr, os.ErrDeadlineExceeded):
+		return ring.reserve(size)
+	default: // the poller has an error of its own for a closed file
+		return nil, os.ErrClosed
+	}
+}
+
+// Bytes returns the sample's memory, all zero at first; nil once it is submitted or discarded. What is
+// written to it later reaches nobody.
+func (s *Sample) Bytes() []byte {
+	return s.data
+}
+
+// errSampleEnded means that a sample was submitted or discarded before.
+var errSampleEnded = fmt.Errorf("it was submitted or discarded before: %w", syscall.EINVAL)
+
+// Submit hands the sample to BPF programs. A sample that has ended already is an error.
+//
+// Implements: user_ring_buffer__submit
+func (s *Sample) Submit() error {
+	return failed(s.end(true), "submit sample to %s", s.ring.what)
+}
+
+// Discard gives the sample's room back: BPF programs skip it. A sample that has ended already is an
+// error.
+//
+// Implements: user_ring_buffer__discard
+func (s *Sample) Discard() error {
+	return failed(s.end(false), "discard sample of %s", s.ring.what)
+}
+
+func (s *Sample) end(submit bool) error {
+	data := s.data
+	s.data = nil
+	s.cleanup.Stop()
+	if err := s.ring.use(); err != nil {
+		return err
+	}
+	defer s.ring.done()
+	if data == nil {
+		return errSampleEnded
+	}
+	s.ring.end(s.reservation, data, submit)
+	return nil
+}
+
+// end ends a reservation, while the ring is in use.
+func (ring *userRing) end(r *reservation, data []byte, submit bool) {
+	ring.samples.Lock()
+	_, open := ring.open[r]
+	delete(ring.open, r)
+	ring.samples.Unlock()
+	switch {
+	case !open:
+	case submit:
+		copy(unsafe.Slice((*byte)(r.room), r.size), data)
+		C.user_ring_buffer__submit(ring.c, r.room)
+	default:
+		C.user_ring_buffer__discard(ring.c, r.room)
+	}
+}
+
+// dropped discards a sample that the garbage collector has found.
+func (ring *userRing) dropped(r *reservation) {
+	if ring.use() != nil {
+		return
+	}
+	ring.end(r, nil, false)
+	ring.done()
+	ring.warn("a sample was neither submitted nor discarded")
+}
+
+func (ring *userRing) warn(msg string) {
+	currentSink().emit(LibbpfWarnLevel, fmt.Sprintf("libbpfgo: %s: %s\n", ring.what, msg))
+}
+
+// close stops the sending, discards what is open, and frees the ring.
+func (ring *userRing) close() {
+	ring.stopSending(true)
+	if ring.wake != nil {
+		ring.wake.Close()
+	}
+	if ring.lock() != nil {
+		return
+	}
+	ring.closed = true
+	open := len(ring.open)
+	for r := range ring.open {
+		C.user_ring_buffer__discard(ring.c, r.room)
+	}
+	clear(ring.open)
+	ring.producing.Lock()
+	C.user_ring_buffer__free(ring.c)
+	ring.c = nil
+	ring.producing.Unlock()
+	ring.unlock()
+	if open > 0 { // whoever gets it may use the buffer
+		ring.warn(fmt.Sprintf("closed with %d samples that were neither submitted nor discarded", open))
+	}
+}
+
+// Start begins to send what comes from the channel of [Module.InitUserRingBuf], until
+// [UserRingBuffer.Stop] or the channel is closed. A sample that can't be sent is dropped, and [UserRingBuffer.Error] tells why. While sending,
+// a second call does nothing.
+func (rb *UserRingBuffer) Start() {
+	ring := rb.ring
+	ring.sending.Lock()
+	defer ring.sending.Unlock()
+	if ring.stop != nil || ring.halted || rb.samples == nil {
+		return
+	}
+	stop, ended := make(chan struct{}), make(chan struct{})
+	ring.stop, ring.ended = stop, ended
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case sample, ok := <-rb.samples:
+				if !ok {
+					return
+				}
+				if _, err := rb.Write(sample); err != nil {
+					ring.keep(err)
+				}
+			case <-stop:
+				return
+			}
+		}
+	}()
+}
+
+// keep keeps the first error.
+func (ring *userRing) keep(err error) {
+	ring.sending.Lock()
+	defer ring.sending.Unlock()
+	if ring.err == nil {
+		ring.err = err
+	}
+}
+
+// Error returns the first error of sending since it was called the last time; nil if there was none.
+func (rb *UserRingBuffer) Error() error {
+	rb.ring.sending.Lock()
+	defer rb.ring.sending.Unlock()
+	err := rb.ring.err
+	rb.ring.err = nil
+	return err
+}
+
+// Stop ends the sending from the channel, which stays open. What is in the channel stays there. Start
+// can begin anew.
+func (rb *UserRingBuffer) Stop() {
+	rb.ring.stopSending(false)
+}
+
+func (ring *userRing) stopSending(forGood bool) {
+	ring.sending.Lock()
+	ring.halted = ring.halted || forGood
+	if ring.stop != nil {
+		close(ring.stop)
+		ring.stop = nil
+	}
+	ended := ring.ended
+	ring.sending.Unlock()
+	if ended != nil {
+		<-ended
+	}
+}
+
+// Close stops the sending and frees the buffer. Samples that were submitted stay in the ring. Closing
+// again does nothing.
+//
+// Implements: user_ring_buffer__free
+func (rb *UserRingBuffer) Close() {
+	rb.ring.close()
+	rb.ring.object.disown(rb.ring)
+}
+
+// BufferSize returns the ring's size in bytes, in which each sample has a header of 8 bytes.
+func (rb *UserRingBuffer) BufferSize() int {
+	return rb.ring.size
+}
