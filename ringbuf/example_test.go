@@ -1,0 +1,49 @@
+package ringbuf_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log"
+
+	"github.com/seed-36717feb/libbpfgo"
+	"github.com/seed-36717feb/libbpfgo/ringbuf"
+)
+
+// A program sends the numbers 1, 2 and 3 to a ring buffer.
+func Example() {
+	module, err := libbpfgo.NewModuleFromFile("../testdata/example.bpf.o")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer module.Close()
+	if err := module.BPFLoadObject(); err != nil {
+		log.Fatal(err)
+	}
+	events, err := module.GetMap("events")
+	if err != nil {
+		log.Fatal(err)
+	}
+	reader, err := ringbuf.NewReader(events)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer reader.Close()
+	prog, err := module.GetProgram("send")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := prog.Run(&libbpfgo.RunOpts{}); err != nil {
+		log.Fatal(err)
+	}
+	for range 3 {
+		record, err := reader.Read()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(binary.NativeEndian.Uint64(record.RawSample))
+	}
+	// Output:
+	// 1
+	// 2
+	// 3
+}
