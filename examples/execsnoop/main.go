@@ -1,0 +1,277 @@
+// Execsnoop shows every program that is executed on this machine, as it happens, and how the process
+// ended.
+//
+//	execsnoop [-json] [-duration 5s]
+//
+// For each execution it prints the time, the process, its parent, the user, the process's name, the
+// full name of the executed file and the arguments; for the end of such a process its exit code or
+// signal, and for how long it ran since its execution. With -json, each event is a JSON object on
+// a line of its own (see jsonEvent). It ends after the duration or by Ctrl-C, and says then how many
+// events it saw and how many the kernel had to drop because they weren't read fast enough.
+//
+// It needs Linux 5.8 with BTF, and root or CAP_BPF and CAP_PERFMON.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	bpf "github.com/seed-36717feb/libbpfgo"
+	"golang.org/x/sys/unix"
+)
+
+//go:embed execsnoop.bpf.o
+var object []byte
+
+func main() {
+	flags := flag.NewFlagSet("execsnoop", flag.ExitOnError)
+	asJSON := flags.Bool("json", false, "print a JSON object a line instead of a table")
+	duration := flags.Duration("duration", 0, "end after this time, such as 5s; 0 means by Ctrl-C")
+	_ = flags.Parse(os.Args[1:])
+	if flags.NArg() > 0 || *duration < 0 {
+		fmt.Fprintln(os.Stderr, "execsnoop takes no arguments but these:")
+		flags.PrintDefaults()
+		os.Exit(2)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, *duration)
+		defer cancel()
+	}
+
+	printer := printTable
+	if *asJSON {
+		printer = printJSON
+	}
+	if err := run(ctx, os.Stdout, printer); err != nil {
+		fmt.Fprintln(os.Stderr, "execsnoop:", err)
+		os.Exit(1)
+	}
+}
+
+// A printer writes an event; first tells that none was written before.
+type printer func(w io.Writer, e *event, first bool) error
+
+// run prints events until ctx ends.
+func run(ctx context.Context, out io.Writer, print printer) error {
+	if err := checkRights(); err != nil {
+		return err
+	}
+	tracer, err := startTracer()
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
+	return tracer.Show(ctx, out, print)
+}
+
+// checkRights says in one line what this process or kernel lacks.
+func checkRights() error {
+	capabilities, err := effectiveCapabilities()
+	if err != nil {
+		return err
+	}
+	has := func(c uint) bool { return capabilities&(1<<c) != 0 }
+	var missing []string
+	if !has(unix.CAP_SYS_ADMIN) {
+		if !has(unix.CAP_BPF) {
+			missing = append(missing, "CAP_BPF")
+		}
+		if !has(unix.CAP_PERFMON) {
+			missing = append(missing, "CAP_PERFMON")
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("rights are missing (%s): run it as root, or with CAP_BPF and CAP_PERFMON", strings.Join(missing, ", "))
+	}
+	const btf = "/sys/kernel/btf/vmlinux"
+	if _, err := os.Stat(btf); err != nil {
+		return fmt.Errorf("the kernel's BTF is missing: %w", err)
+	}
+	return nil
+}
+
+func effectiveCapabilities() (uint64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("proc is missing: %w", err)
+	}
+	for line := range bytes.Lines(status) {
+		if value, ok := bytes.CutPrefix(line, []byte("CapEff:")); ok {
+			return strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 64)
+		}
+	}
+	return 0, errors.New("/proc/self/status has no CapEff")
+}
+
+// A tracer is the loaded BPF object at work.
+type tracer struct {
+	module *bpf.Module
+	links  []*bpf.BPFLink
+	buffer *bpf.RingBuffer
+	events chan []byte
+	// booted is the wall clock's time at which CLOCK_BOOTTIME was 0.
+	booted time.Time
+	seen   uint64
+}
+
+func startTracer() (*tracer, error) {
+	module, err := bpf.NewModuleFromBuffer(object, "execsnoop")
+	if err != nil {
+		return nil, err
+	}
+	t := &tracer{module: module, events: make(chan []byte, 1024)}
+	if err := t.start(); err != nil {
+		module.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *tracer) start() (err error) {
+	if t.booted, err = bootTime(); err != nil {
+		return err
+	}
+	if err := t.module.BPFLoadObject(); err != nil {
+		return err
+	}
+	if t.buffer, err = t.module.InitRingBuf("events", t.events); err != nil {
+		return err
+	}
+	t.buffer.Poll(300)
+	for _, name := range []string{"handle_exec", "handle_exit"} {
+		prog, err := t.module.GetProgram(name)
+		if err != nil {
+			return err
+		}
+		link, err := prog.AttachGeneric()
+		if err != nil {
+			return err
+		}
+		t.links = append(t.links, link)
+	}
+	return nil
+}
+
+func bootTime() (time.Time, error) {
+	var sinceBoot unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &sinceBoot); err != nil {
+		return time.Time{}, fmt.Errorf("read the time since boot: %w", err)
+	}
+	return time.Now().Add(-time.Duration(sinceBoot.Nano())), nil
+}
+
+// Close frees the tracer.
+func (t *tracer) Close() { t.module.Close() }
+
+// Show prints events until ctx ends, and then how many there were.
+func (t *tracer) Show(ctx context.Context, out io.Writer, print printer) error {
+	w := bufio.NewWriter(out)
+	first := true
+	err := t.Events(ctx, func(e *event, more bool) error {
+		if err := print(w, e, first); err != nil {
+			return err
+		}
+		first = false
+		if more {
+			return nil
+		}
+		return w.Flush()
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	sent, dropped, err := t.counts()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "saw %d events, the kernel dropped %d\n", t.seen, dropped)
+	if t.seen != sent {
+		return fmt.Errorf("%d events that the kernel sent did not arrive", sent-t.seen)
+	}
+	return nil
+}
+
+// Events hands each event to handle, until ctx ends and what was sent by then has arrived. more
+// tells that another event is waiting already.
+func (t *tracer) Events(ctx context.Context, handle func(e *event, more bool) error) error {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case record, open := <-t.events:
+			if !open {
+				return fmt.Errorf("the stream of events ended: %w", t.buffer.Err())
+			}
+			if err := t.handle(record, handle); err != nil {
+				return err
+			}
+		}
+	}
+	for _, link := range t.links {
+		if err := link.Destroy(); err != nil {
+			return err
+		}
+	}
+	patience := time.After(5 * time.Second)
+	for {
+		sent, _, err := t.counts()
+		if err != nil || t.seen == sent {
+			return err
+		}
+		select {
+		case <-patience:
+			return nil
+		case record, open := <-t.events:
+			if !open {
+				return fmt.Errorf("the stream of events ended: %w", t.buffer.Err())
+			}
+			if err := t.handle(record, handle); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (t *tracer) handle(record []byte, handle func(e *event, more bool) error) error {
+	e, err := decode(record, t.booted)
+	if err != nil {
+		return err
+	}
+	t.seen++
+	return handle(e, len(t.events) > 0)
+}
+
+// counts returns how many events the programs have sent and how many they had to drop.
+func (t *tracer) counts() (sent, dropped uint64, err error) {
+	bss, err := t.module.GetMap(".bss")
+	if err != nil {
+		return 0, 0, err
+	}
+	value := make([]byte, bss.ValueSize())
+	if err := bss.LookupElem(make([]byte, 4), value, 0); err != nil {
+		return 0, 0, err
+	}
+	if len(value) < 16 {
+		return 0, 0, fmt.Errorf(".bss has %d bytes, want 16", len(value))
+	}
+	return binary.NativeEndian.Uint64(value), binary.NativeEndian.Uint64(value[8:]), nil
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A jsonEvent is what -json prints of an event. Bytes that are no UTF-8 become U+FFFD.
+type jsonEvent struct {
+	Time  time.Time `json:"time"`  // RFC 3339 with nanoseconds
+	Event string    `json:"event"` // "exec" or "exit"
+	PID   uint32    `json:"pid"`
+	PPID  uint32    `json:"ppid"`
+	UID   uint32    `json:"uid"`
+	Comm  string    `json:"comm"` // the process's name, its first 15 bytes
+	*jsonExec
+	*jsonExit
+}
+
+// jsonExec is what an "exec" has beyond.
+type jsonExec struct {
+	File          string   `json:"file"` // as the process sees it, absolute
+	Args          []string `json:"args"` // the first is what the program is called
+	ArgsTruncated bool     `json:"args_truncated"`
+}
+
+// jsonExit is what an "exit" has beyond.
+type jsonExit struct {
+	ExitCode   *int   `json:"exit_code"`             // null if a signal ended it
+	Signal     string `json:"signal,omitempty"`      // such as "SIGKILL"
+	CoreDumped bool   `json:"core_dumped,omitempty"` // with a signal
+	DurationNS int64  `json:"duration_ns"`           // since the exec, in nanoseconds
+}
+
+func printJSON(w io.Writer, e *event, _ bool) error {
+	j := jsonEvent{Time: e.time, PID: e.pid, PPID: e.ppid, UID: e.uid, Comm: e.comm}
+	if e.kind == execution {
+		j.Event = "exec"
+		j.jsonExec = &jsonExec{File: e.file, Args: e.args, ArgsTruncated: e.argsTruncated}
+	} else {
+		j.Event = "exit"
+		j.jsonExit = &jsonExit{DurationNS: int64(e.duration)}
+		if e.status.Signaled() {
+			j.Signal, j.CoreDumped = signalName(e.status), e.status.CoreDump()
+		} else {
+			code := e.status.ExitStatus()
+			j.ExitCode = &code
+		}
+	}
+	// The encoder ends each object with a line feed.
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(j)
+}
+
+const columns = "%-12s  %7v  %7v  %6v  %-15s  %s\n"
+
+func printTable(w io.Writer, e *event, first bool) error {
+	if first {
+		if _, err := fmt.Fprintf(w, columns, "TIME", "PID", "PPID", "UID", "COMM", "FILE AND ARGUMENTS, OR HOW IT ENDED"); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, columns, e.time.Format("15:04:05.000"), e.pid, e.ppid, e.uid, quote(e.comm), detail(e))
+	return err
+}
+
+func detail(e *event) string {
+	if e.kind == end {
+		return fmt.Sprintf("  %s after %v", ending(e.status), e.duration.Round(time.Microsecond))
+	}
+	words := []string{quote(e.file)}
+	for i, arg := range e.args {
+		// The first argument is what the program is called, mostly its file's name.
+		if i > 0 {
+			words = append(words, quote(arg))
+		}
+	}
+	if e.argsTruncated {
+		words = append(words, "…")
+	}
+	return strings.Join(words, " ")
+}
+
+// quote quotes what would be misread or is no text for a terminal.
+func quote(s string) string {
+	quoted := strconv.Quote(s)
+	if s == "" || strings.ContainsAny(s, " '") || quoted != `"`+s+`"` {
+		return quoted
+	}
+	return s
+}
