@@ -1,0 +1,34 @@
+//go:build ignore
+
+#include "../include/selftest.h"
+
+/* Where the process has the arena. */
+const volatile __u64 address = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARENA);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* pages */
+} arena SEC(".maps");
+
+SEC("tp/syscalls/sys_enter_getpgid")
+int prog(void *ctx)
+{
+	__u64 *number;
+
+	if (!is_target())
+		return 0;
+	/*
+	 * Clang has pointers into arenas since version 19: r1 = addr_space_cast(r1, 0, 1). The
+	 * arena is the one that the program has to do with.
+	 */
+	asm volatile("r1 = %1;"
+		     ".byte 0xbf, 0x11, 1, 0, 1, 0, 0, 0;"
+		     "%0 = r1"
+		     : "=r"(number)
+		     : "r"(address), "r"(&arena)
+		     : "r1");
+	*number += 1;
+	hit(0, 1);
+	return 0;
+}

@@ -1,0 +1,10 @@
+//go:build ignore
+
+#include "../include/selftest.h"
+
+SEC("cgroup_skb/ingress")
+int prog(struct __sk_buff *skb)
+{
+	hit(0, 1);
+	return 1;
+}

@@ -1,0 +1,315 @@
+package selftest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	bpf "github.com/seed-36717feb/libbpfgo"
+)
+
+// InNetwork runs test in a network namespace of its own whose loopback interface is up. Its thread is the
+// namespace's only one.
+func InNetwork(test func() error) error {
+	runtime.LockOSThread() // for good
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return Skip(fmt.Errorf("make a network namespace: %w", err), unix.EPERM, unix.EINVAL)
+	}
+	if err := up("lo"); err != nil {
+		return err
+	}
+	return test()
+}
+
+// Loopback is the index of the loopback interface.
+const Loopback = 1
+
+var loopback = [4]byte{127, 0, 0, 1}
+
+// Datagram sends a datagram over the loopback interface and returns an error that is unix.EAGAIN if it
+// doesn't arrive.
+func Datagram() error {
+	return DatagramTo(&unix.SockaddrInet4{Addr: loopback})
+}
+
+// DatagramTo is [Datagram] for a socket with that address, which sends to itself and then connects to
+// itself.
+func DatagramTo(address unix.Sockaddr) error {
+	family := unix.AF_INET
+	switch address.(type) {
+	case *unix.SockaddrInet6:
+		family = unix.AF_INET6
+	case *unix.SockaddrUnix:
+		family = unix.AF_UNIX
+	}
+	socket, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(socket)
+	if err := unix.Bind(socket, address); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	self, err := unix.Getsockname(socket)
+	if err != nil {
+		return err
+	}
+	if err := unix.Sendto(socket, []byte("selftest"), 0, self); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	if err := Receive(socket); err != nil {
+		return err
+	}
+	if err := unix.Connect(socket, self); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	_, err = unix.Getpeername(socket)
+	return err
+}
+
+// Connection runs test with the ends of a TCP connection over the loopback interface. Setup, if it isn't
+// nil, gets the end that connects, before it does.
+func Connection(setup func(socket int) error, test func(from, to int) error) error {
+	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(listener)
+	if err := unix.Bind(listener, &unix.SockaddrInet4{Addr: loopback}); err != nil {
+		return err
+	}
+	if err := unix.Listen(listener, 1); err != nil {
+		return err
+	}
+	address, err := unix.Getsockname(listener)
+	if err != nil {
+		return err
+	}
+	from, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(from)
+	if setup != nil {
+		if err := setup(from); err != nil {
+			return err
+		}
+	}
+	if err := unix.Connect(from, address); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	to, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(to)
+	return test(from, to)
+}
+
+// Connect makes a TCP connection over the loopback interface.
+func Connect() error {
+	return Connection(nil, func(int, int) error { return nil })
+}
+
+// ConnectBy makes a TCP connection by a congestion control.
+func ConnectBy(congestion string) error {
+	return Connection(func(socket int) error {
+		if err := unix.SetsockoptString(socket, unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion); err != nil {
+			return fmt.Errorf("choose the congestion control: %w", err)
+		}
+		return nil
+	}, func(from, to int) error { return nil })
+}
+
+// ThroughSockmap sends over a TCP connection whose ends are in a sockmap, and returns an error that is
+// unix.EAGAIN if nothing arrives.
+func ThroughSockmap(sockets *bpf.BPFMap) error {
+	return Connection(nil, func(from, to int) error {
+		for key, socket := range map[uint32]uint32{0: uint32(from), 1: uint32(to)} {
+			if err := sockets.Update(unsafe.Pointer(&key), unsafe.Pointer(&socket)); err != nil {
+				return err
+			}
+		}
+		if _, err := unix.Write(from, []byte("selftest")); err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		return Receive(to)
+	})
+}
+
+// SockmapDenied checks that the object's program "prog", attached to its map "sockets" without a link,
+// makes [ThroughSockmap] fail with want.
+func SockmapDenied(object []byte, attachType bpf.BPFAttachType, want error) error {
+	return InNetwork(func() error {
+		module, err := Load(object)
+		if err != nil {
+			return err
+		}
+		defer module.Close()
+		prog, err := module.GetProgram("prog")
+		if err != nil {
+			return err
+		}
+		sockets, err := module.GetMap("sockets")
+		if err != nil {
+			return err
+		}
+		var expected error
+		return Effect(module, func() (func() error, error) {
+			expected = want
+			return func() error {
+				expected = nil
+				return prog.DetachGenericFD(sockets.FileDescriptor(), attachType)
+			}, prog.AttachGenericFD(sockets.FileDescriptor(), attachType, bpf.BPFFNone)
+		}, func() error {
+			if err := ThroughSockmap(sockets); !errors.Is(err, expected) {
+				return fmt.Errorf("sending gives %v, want %v", err, expected)
+			}
+			return nil
+		})
+	})
+}
+
+// PutSocket puts a socket into a map whose values have 8 bytes, and checks that a lookup gives the socket's
+// cookie.
+func PutSocket(sockets *bpf.BPFMap, key uint32, socket int) error {
+	value := uint64(socket)
+	if err := sockets.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)); err != nil {
+		return err
+	}
+	cookie, err := unix.GetsockoptUint64(socket, unix.SOL_SOCKET, unix.SO_COOKIE)
+	if err != nil {
+		return err
+	}
+	got, err := sockets.GetValue(unsafe.Pointer(&key))
+	if err != nil || binary.NativeEndian.Uint64(got) != cookie {
+		return fmt.Errorf("the socket's cookie is %d, the map has %x, %v", cookie, got, err)
+	}
+	return nil
+}
+
+// MakePair makes two network interfaces of a kind ("veth", "netkit"), each of which gets what the other
+// sends, and brings them up.
+func MakePair(kind, name, peer string) error {
+	interfaceHeader := make([]byte, unix.SizeofIfInfomsg)
+	err := netlink(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, interfaceHeader,
+		attribute(unix.IFLA_IFNAME, []byte(name+"\x00")),
+		attribute(unix.IFLA_LINKINFO,
+			attribute(unix.IFLA_INFO_KIND, []byte(kind)),
+			attribute(unix.IFLA_INFO_DATA,
+				// The same number for both kinds.
+				attribute(unix.IFLA_NETKIT_PEER_INFO, interfaceHeader, attribute(unix.IFLA_IFNAME, []byte(peer+"\x00"))))))
+	if err != nil {
+		return Skip(fmt.Errorf("make a pair of %s: %w", kind, err), unix.EOPNOTSUPP)
+	}
+	return up(name, peer)
+}
+
+// attribute returns an attribute of a netlink message, whose value's parts are aligned.
+func attribute(kind uint16, value ...[]byte) []byte {
+	a := make([]byte, unix.SizeofRtAttr)
+	for _, part := range value {
+		a = append(a, part...)
+	}
+	binary.NativeEndian.PutUint16(a, uint16(len(a)))
+	binary.NativeEndian.PutUint16(a[2:], kind)
+	return append(a, make([]byte, -len(a)&(unix.NLMSG_ALIGNTO-1))...)
+}
+
+// netlink asks the kernel's routing for something and waits for its answer.
+func netlink(kind, flags uint16, parts ...[]byte) error {
+	message := make([]byte, unix.SizeofNlMsghdr)
+	for _, part := range parts {
+		message = append(message, part...)
+	}
+	binary.NativeEndian.PutUint32(message, uint32(len(message)))
+	binary.NativeEndian.PutUint16(message[4:], kind)
+	binary.NativeEndian.PutUint16(message[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags)
+	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(socket)
+	if err := unix.Sendto(socket, message, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	answer := make([]byte, 4096)
+	n, _, err := unix.Recvfrom(socket, answer, 0)
+	if err != nil {
+		return err
+	}
+	if n < unix.SizeofNlMsghdr+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
+		return fmt.Errorf("an answer of %d bytes that is no result", n)
+	}
+	if code := int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])); code != 0 {
+		return unix.Errno(-code)
+	}
+	return nil
+}
+
+// up brings network interfaces up.
+func up(names ...string) error {
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(socket)
+	for _, name := range names {
+		request, err := unix.NewIfreq(name)
+		if err != nil {
+			return err
+		}
+		request.SetUint16(unix.IFF_UP)
+		if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request); err != nil {
+			return fmt.Errorf("bring %s up: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Across sends a packet over one end of a pair and returns an error that is unix.EAGAIN if it doesn't
+// come out of the other one.
+func Across(from, to string) error {
+	// A protocol for experiments, which the kernel itself doesn't send.
+	const protocol = 0x88b5
+	inNetworkOrder := binary.NativeEndian.Uint16([]byte{protocol >> 8, protocol & 0xff})
+	var ends [2]int
+	var addresses [2]*unix.SockaddrLinklayer
+	for i, name := range []string{from, to} {
+		device, err := net.InterfaceByName(name)
+		if err != nil {
+			return err
+		}
+		addresses[i] = &unix.SockaddrLinklayer{Protocol: inNetworkOrder, Ifindex: device.Index, Halen: 6, Addr: [8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
+		ends[i], err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(inNetworkOrder))
+		if err != nil {
+			return err
+		}
+		defer unix.Close(ends[i])
+		if err := unix.Bind(ends[i], addresses[i]); err != nil {
+			return err
+		}
+	}
+	if err := unix.Sendto(ends[0], []byte("selftest"), 0, addresses[0]); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return Receive(ends[1])
+}
+
+// Receive returns an error that is unix.EAGAIN if nothing comes in.
+func Receive(socket int) error {
+	timeout := unix.NsecToTimeval((100 * time.Millisecond).Nanoseconds())
+	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
+		return err
+	}
+	if _, _, err := unix.Recvfrom(socket, make([]byte, 8), 0); err != nil {
+		return fmt.Errorf("receive: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package selftest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	bpf "github.com/seed-36717feb/libbpfgo"
+)
+
+// Cookie is what the programs know that ask for their cookie (include/selftest.h).
+const Cookie = 0x1234567812345678
+
+// KernelFunction returns the address of a function of the kernel.
+func KernelFunction(name string) (uint64, error) {
+	symbols, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return 0, err
+	}
+	defer symbols.Close()
+	for lines := bufio.NewScanner(symbols); lines.Scan(); {
+		if fields := strings.Fields(lines.Text()); len(fields) >= 3 && fields[2] == name {
+			return strconv.ParseUint(fields[0], 16, 64)
+		}
+	}
+	return 0, fmt.Errorf("the kernel has no function %s", name)
+}
+
+// Clock runs attach with a perf event that gives samples of this thread, which belongs to the link.
+func Clock(attach func(fd int) (*bpf.BPFLink, error)) (*bpf.BPFLink, error) {
+	attr := unix.PerfEventAttr{
+		Type:   unix.PERF_TYPE_SOFTWARE,
+		Config: unix.PERF_COUNT_SW_CPU_CLOCK,
+		Size:   uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+		Sample: 100_000, // nanoseconds
+	}
+	fd, err := unix.PerfEventOpen(&attr, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	link, err := attach(fd)
+	if err != nil {
+		unix.Close(fd)
+	}
+	return link, err
+}
+
+// Work takes the time of 500 samples of [Clock], if nothing else runs.
+func Work() error {
+	for begin := time.Now(); time.Since(begin) < 50*time.Millisecond; {
+	}
+	return nil
+}
+
+// NeedLSM skips where the kernel doesn't run BPF programs at its security hooks.
+func NeedLSM() error {
+	active, err := os.ReadFile("/sys/kernel/security/lsm")
+	if err == nil && !slices.Contains(strings.Split(string(active), ","), "bpf") {
+		return fmt.Errorf("the active security modules are %s: %w", active, errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// NeedMap skips where the kernel lacks a kind of map.
+func NeedMap(kind bpf.MapType) error {
+	supported, err := bpf.BPFMapTypeIsSupported(kind)
+	if err == nil && !supported {
+		return fmt.Errorf("the kernel has no maps of %v: %w", kind, errors.ErrUnsupported)
+	}
+	return err
+}
+
+// MadeBy returns what an Attach method of a probe has returned, if the probe was made in that mode.
+func MadeBy(mode bpf.ProbeAttachMode, link *bpf.BPFLink, err error) (*bpf.BPFLink, error) {
+	if err != nil {
+		return nil, err
+	}
+	kind, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", link.FileDescriptor()))
+	if err != nil {
+		return nil, err
+	}
+	event, err := inTracefs()
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(kind, "perf_event") != (mode != bpf.ProbeAttachModeLink) || event != (mode == bpf.ProbeAttachModeLegacy) {
+		return nil, fmt.Errorf("the probe is a %s; that it is an event in tracefs is %t", kind, event)
+	}
+	return link, nil
+}
+
+// inTracefs tells whether libbpf has made an event for this process in tracefs.
+func inTracefs() (bool, error) {
+	for _, name := range []string{"kprobe_events", "uprobe_events"} {
+		events, err := os.ReadFile("/sys/kernel/tracing/" + name)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return false, err
+		}
+		if strings.Contains(string(events), fmt.Sprintf("/libbpf_%d_", os.Getpid())) {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,135 @@
+package selftest
+
+/*
+// What uprobes are attached to. The static tracepoint libbpfgo:selftest has the argument n; its note is
+// what <sys/sdt.h> would write.
+__attribute__((noinline)) int selftest_function(int n)
+{
+	__asm__ volatile("990: nop\n"
+			 ".pushsection .note.stapsdt, \"\", \"note\"\n"
+			 ".balign 4\n"
+			 ".4byte 992f - 991f, 994f - 993f, 3\n"
+			 "991: .asciz \"stapsdt\"\n"
+			 "992: .balign 4\n"
+			 "993: .8byte 990b, _.stapsdt.base, 0\n"
+			 ".asciz \"libbpfgo\", \"selftest\"\n"
+			 ".asciz \"-4@%0\"\n"
+			 "994: .balign 4\n"
+			 ".popsection\n"
+			 ".ifndef _.stapsdt.base\n"
+			 ".pushsection .stapsdt.base, \"aG\", \"progbits\", .stapsdt.base, comdat\n"
+			 ".weak _.stapsdt.base\n"
+			 ".hidden _.stapsdt.base\n"
+			 "_.stapsdt.base: .space 1\n"
+			 ".size _.stapsdt.base, 1\n"
+			 ".popsection\n"
+			 ".endif\n" ::"nor"(n));
+	return n + 1;
+}
+
+__attribute__((noinline)) int selftest_other_function(int n)
+{
+	__asm__ volatile("");
+	return n + 2;
+}
+*/
+import "C"
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Syscall makes the system call getpgid, in which the kernel calls security_task_getpgid.
+func Syscall() error {
+	_, err := unix.Getpgid(os.Getpid())
+	return err
+}
+
+// FailingSyscall makes the system call getpgid, which gives ESRCH.
+func FailingSyscall() error {
+	if _, err := unix.Getpgid(-1); !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("the group of no process: %w", err)
+	}
+	return nil
+}
+
+// CallFunction calls the functions that [Function] knows, with 41.
+func CallFunction() error {
+	if n := C.selftest_function(41) + C.selftest_other_function(41); n != 42+43 {
+		return fmt.Errorf("the functions return %d", n)
+	}
+	return nil
+}
+
+// Function returns this program's file and where a function of C's stands in it: "selftest_function", in
+// which the static tracepoint libbpfgo:selftest is, or "selftest_other_function".
+func Function(name string) (path string, offset uint64, err error) {
+	path, err = os.Executable()
+	if err != nil {
+		return "", 0, err
+	}
+	file, err := elf.Open(path)
+	if err != nil {
+		return "", 0, err
+	}
+	defer file.Close()
+	symbols, err := file.Symbols()
+	if err != nil {
+		return "", 0, err
+	}
+	for _, s := range symbols {
+		if s.Name != name {
+			continue
+		}
+		for _, p := range file.Progs {
+			if p.Type == elf.PT_LOAD && s.Value >= p.Vaddr && s.Value < p.Vaddr+p.Filesz {
+				return path, s.Value - p.Vaddr + p.Off, nil
+			}
+		}
+	}
+	return "", 0, fmt.Errorf("%s has no function %s", path, name)
+}
+
+// InCgroup runs test while this process is in a cgroup (version 2) of its own, whose folder it gets.
+func InCgroup(test func(path string) error) (err error) {
+	return withMount("cgroup2", func(root string) (err error) {
+		path := filepath.Join(root, "selftest-"+strconv.Itoa(os.Getpid()))
+		if err := os.Mkdir(path, 0o755); err != nil {
+			return err
+		}
+		move := func(to string) error {
+			return os.WriteFile(filepath.Join(to, "cgroup.procs"), []byte("0"), 0)
+		}
+		if err := move(path); err != nil {
+			return errors.Join(err, os.Remove(path))
+		}
+		defer func() { err = errors.Join(err, move(root), os.Remove(path)) }()
+		return test(path)
+	})
+}
+
+// WithBPFFS runs test with the folder of a BPF file system of its own.
+func WithBPFFS(test func(path string) error) error {
+	return withMount("bpf", test)
+}
+
+// withMount runs test with a folder where a file system of that type is mounted.
+func withMount(fstype string, test func(path string) error) (err error) {
+	path, err := os.MkdirTemp("", "selftest")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(path)) }()
+	if err := unix.Mount("none", path, fstype, 0, ""); err != nil {
+		return Skip(fmt.Errorf("mount %s: %w", fstype, err), unix.EPERM, unix.ENODEV)
+	}
+	defer func() { err = errors.Join(err, unix.Unmount(path, unix.MNT_DETACH)) }()
+	return test(path)
+}

@@ -1,0 +1,23 @@
+// Kprobe-legacy checks that a program runs by a kprobe that is an event in tracefs.
+package main
+
+import (
+	_ "embed"
+
+	bpf "github.com/seed-36717feb/libbpfgo"
+	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
+)
+
+//go:embed main.bpf.o
+var object []byte
+
+func main() {
+	selftest.Run(run)
+}
+
+func run() error {
+	return selftest.One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+		link, err := prog.AttachKprobeOpts("security_task_getpgid", bpf.KprobeOpts{AttachMode: bpf.ProbeAttachModeLegacy})
+		return selftest.MadeBy(bpf.ProbeAttachModeLegacy, link, err)
+	}, selftest.Syscall, selftest.KprobeRefusals()...)
+}

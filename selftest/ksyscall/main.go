@@ -1,0 +1,22 @@
+// Ksyscall checks that a program runs when a system call is entered, whatever its function is called.
+package main
+
+import (
+	_ "embed"
+
+	bpf "github.com/seed-36717feb/libbpfgo"
+	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
+)
+
+//go:embed main.bpf.o
+var object []byte
+
+func main() {
+	selftest.Run(run)
+}
+
+func run() error {
+	return selftest.One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+		return prog.AttachGeneric()
+	}, selftest.Syscall, selftest.KprobeRefusals()...)
+}

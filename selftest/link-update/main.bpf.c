@@ -1,0 +1,17 @@
+//go:build ignore
+
+#include "../include/selftest.h"
+
+SEC("xdp")
+int prog(struct xdp_md *ctx)
+{
+	hit(0, 1);
+	return XDP_PASS;
+}
+
+SEC("xdp")
+int second(struct xdp_md *ctx)
+{
+	hit(1, 1);
+	return XDP_PASS;
+}

@@ -1,0 +1,19 @@
+//go:build ignore
+
+#include "../include/selftest.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} elements SEC(".maps");
+
+SEC("raw_tp")
+int prog(void *ctx)
+{
+	__u32 key = 1;
+	__u32 *value = bpf_map_lookup_elem(&elements, &key);
+
+	return value ? *value : 0;
+}

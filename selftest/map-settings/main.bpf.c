@@ -1,0 +1,17 @@
+//go:build ignore
+
+#include "../include/selftest.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u32);
+} elements SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 0xffffffff); /* more than there can be */
+	__type(key, __u32);
+	__type(value, __u32);
+} left_out SEC(".maps");

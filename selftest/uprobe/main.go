@@ -1,0 +1,27 @@
+// Uprobe checks that a program runs when a function of a process is entered.
+package main
+
+import (
+	_ "embed"
+	"os"
+
+	bpf "github.com/seed-36717feb/libbpfgo"
+	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
+)
+
+//go:embed main.bpf.o
+var object []byte
+
+func main() {
+	selftest.Run(run)
+}
+
+func run() error {
+	path, offset, err := selftest.Function("selftest_function")
+	if err != nil {
+		return err
+	}
+	return selftest.One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+		return prog.AttachUprobe(os.Getpid(), path, offset)
+	}, selftest.CallFunction)
+}

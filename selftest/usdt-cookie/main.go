@@ -1,0 +1,27 @@
+// Usdt-cookie checks that a program gets the cookie that it was attached with at a static tracepoint.
+package main
+
+import (
+	_ "embed"
+	"os"
+
+	bpf "github.com/seed-36717feb/libbpfgo"
+	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
+)
+
+//go:embed main.bpf.o
+var object []byte
+
+func main() {
+	selftest.Run(run)
+}
+
+func run() error {
+	path, _, err := selftest.Function("selftest_function")
+	if err != nil {
+		return err
+	}
+	return selftest.One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+		return prog.AttachUSDTOpts(os.Getpid(), path, "libbpfgo", "selftest", bpf.USDTOpts{Cookie: selftest.Cookie})
+	}, selftest.CallFunction)
+}

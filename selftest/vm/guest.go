@@ -1,0 +1,153 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// guest is what the machine's first process does: it prepares the machine, runs the tests, prints what
+// came of them, and switches the machine off.
+func guest() {
+	if err := prepare(); err != nil {
+		fmt.Println("prepare:", err)
+	}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err == nil {
+		fmt.Println(versionMark + unix.ByteSliceToString(name.Release[:]))
+	}
+	paths, err := programs(guestTests, guestGoTests)
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, path := range paths {
+		for _, r := range try(path) {
+			report(r)
+		}
+	}
+	report(result{}) // all were run
+	// Or the end of it would still be on its way when the machine goes off.
+	if err := unix.IoctlSetInt(unix.Stdout, unix.TCSBRK, 1); err != nil {
+		fmt.Println("wait for the console:", err)
+	}
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
+		fmt.Println(err)
+	}
+	select {}
+}
+
+func prepare() error {
+	var errs []error
+	for _, m := range []struct{ path, fstype string }{
+		{"/proc", "proc"}, {"/sys", "sysfs"}, {"/dev", "devtmpfs"}, {"/tmp", "tmpfs"}, {"/sys/kernel/tracing", "tracefs"},
+		{"/sys/fs/bpf", "bpf"}, {"/sys/kernel/security", "securityfs"}, {"/sys/fs/cgroup", "cgroup2"},
+	} {
+		if err := unix.Mount(m.fstype, m.path, m.fstype, 0, ""); err != nil && err != unix.EBUSY {
+			errs = append(errs, fmt.Errorf("mount %s: %w", m.path, err))
+		}
+	}
+	errs = append(errs, up("lo"))
+	// Their names are in the order of loading.
+	modules, err := filepath.Glob("/modules/*.ko")
+	errs = append(errs, err)
+	for _, path := range modules {
+		if err := load(path); err != nil && err != unix.EEXIST {
+			errs = append(errs, fmt.Errorf("load %s: %w", path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// up switches a network interface on.
+func up(name string) error {
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(socket)
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request)
+}
+
+func load(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return unix.FinitModule(int(file.Fd()), "", 0)
+}
+
+// try runs a program, in its folder, where Go's tests look for their data. It returns what came of it and, after
+// that, of the tests in it that were skipped.
+func try(path string) []result {
+	r := result{Test: filepath.Base(path), Code: -1}
+	output, err := os.CreateTemp("", "output")
+	if err != nil {
+		r.Output = err.Error()
+		return []result{r}
+	}
+	defer os.Remove(output.Name())
+	defer output.Close()
+	command := exec.Command(path)
+	if isGoTest(path) {
+		command.Args = append(command.Args, goTestFlags...)
+	}
+	command.Dir = filepath.Dir(path)
+	command.Stdout, command.Stderr = output, output
+	command.Env = []string{"HOME=/tmp", "TMPDIR=/tmp", "LIBBPFGO_EVENTS=100000", "SELFTEST_VM=1"}
+	begin := time.Now()
+	if err := command.Start(); err != nil {
+		r.Output = err.Error()
+		return []result{r}
+	}
+	limit := time.AfterFunc(5*time.Minute, func() { _ = command.Process.Kill() })
+	err = command.Wait()
+	limit.Stop()
+	r.Seconds = time.Since(begin).Seconds()
+	text, skips, readErr := read(path, output)
+	if readErr == nil {
+		r.Code = command.ProcessState.ExitCode()
+	}
+	r.Output = text
+	if r.Code < 0 {
+		r.Output += fmt.Sprintln(errors.Join(err, readErr))
+	}
+	return append([]result{r}, skips...)
+}
+
+// read returns the end of what a program has printed, and results of the tests in it that were skipped.
+func read(path string, output *os.File) (text string, skips []result, err error) {
+	if _, err := output.Seek(0, io.SeekStart); err != nil {
+		return "", nil, err
+	}
+	if isGoTest(path) {
+		return summarize(filepath.Base(path), output)
+	}
+	info, err := output.Stat()
+	if err != nil {
+		return "", nil, err
+	}
+	data, err := io.ReadAll(io.NewSectionReader(output, max(0, info.Size()-testOutput), testOutput))
+	return string(data), nil, err
+}
+
+// report prints a result for the host, on a line of its own.
+func report(r result) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		text = []byte(err.Error())
+	}
+	fmt.Printf("\n%s%s\n", mark, text)
+}

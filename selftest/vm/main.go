@@ -1,0 +1,477 @@
+// Vm runs the selftests in virtual machines, on several kernels, and prints a table. Each kernel is a folder
+// with vmlinuz and modules, as scripts/vm-kernels makes it; the machine has nothing but an initial file
+// system with the tests and this program as its /init. For another architecture than this machine's, -init names
+// this program in a form that was built for it.
+//
+//	vm -kernels build/kernels -tests build/selftest -go-tests build/gotest -expected selftest/expected 6.1 6.12
+//
+// It exits with 0 if every machine has come to its end, no test has failed, and each that the file of
+// expectations has on these kernels has passed or skipped as it says.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A result is what came of one test on one kernel.
+type result struct {
+	Test    string
+	Code    int // the exit code; -1 without one
+	Seconds float64
+	Output  string // its end
+}
+
+// What a test's exit code means.
+const (
+	passed  = "passed"
+	skipped = "skipped"
+	failed  = "FAILED"
+	notRun  = "not run" // there is no result
+)
+
+// codeSkipped is the exit code of a test that can't run; the reason stands behind skipMark.
+const (
+	codeSkipped  = 77
+	skipMark     = "skipped: "
+	reasonLength = 400 // of what is shown of it
+)
+
+func (r result) outcome() string {
+	switch {
+	case r.Test == "":
+		return notRun
+	case r.Code == 0:
+		return passed
+	case r.Code == codeSkipped:
+		return skipped
+	}
+	return failed
+}
+
+// reason returns on one line why a test was skipped.
+func (r result) reason() string {
+	parts := strings.Split("\n"+r.Output, "\n"+skipMark)
+	text := strings.Join(strings.Fields(parts[len(parts)-1]), " ")
+	text = strings.TrimSuffix(text, ":") // what should follow is empty
+	if len(text) > reasonLength {
+		text = strings.ToValidUTF8(text[:reasonLength], "") + "…"
+	}
+	return cmp.Or(text, "it doesn't say why")
+}
+
+// A line of the console with a result begins with mark; one with the kernel's version, with versionMark.
+const (
+	mark        = "@result "
+	versionMark = "@version "
+)
+
+var (
+	arch       = flag.String("arch", runtime.GOARCH, "the machines' architecture, amd64 or arm64")
+	initFile   = flag.String("init", "/proc/self/exe", "this program, built for that architecture")
+	kernelsDir = flag.String("kernels", "", "folder of the kernels' folders")
+	testsDir   = flag.String("tests", "", "folder of the tests' programs")
+	goTests    = flag.String("go-tests", "", "folder of Go's test programs, each where its package is, and of their testdata")
+	expected   = flag.String("expected", "", "file of the expected outcomes")
+	update     = flag.Bool("update", false, "write what comes of the tests into that file")
+	only       = flag.String("test", "", "run this test alone")
+	document   = flag.String("document", "", "write the table to this file, in Markdown")
+	timeLimit  = flag.Duration("timeout", 15*time.Minute, "how long a machine may run")
+)
+
+func main() {
+	if os.Getpid() == 1 {
+		guest()
+	}
+	flag.Parse()
+	ok, err := run(os.Stdout, flag.Args())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "vm:", err)
+		os.Exit(1)
+	}
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+func run(w io.Writer, kernels []string) (bool, error) {
+	if len(kernels) == 0 {
+		return false, errors.New("name the kernels")
+	}
+	if _, ok := machines[*arch]; !ok {
+		return false, fmt.Errorf("there are no machines of the architecture %q", *arch)
+	}
+	text, err := os.ReadFile(*expected)
+	if err != nil && !(*update && errors.Is(err, os.ErrNotExist)) {
+		return false, err
+	}
+	want := parseExpectations(string(text))
+	if *document != "" {
+		if err := want.documents(kernels); err != nil {
+			return false, err
+		}
+	}
+	paths, err := programs(*testsDir, *goTests)
+	if err != nil {
+		return false, err
+	}
+	paths = slices.DeleteFunc(paths, func(path string) bool { return !chosen(filepath.Base(path)) })
+	if len(paths) == 0 {
+		return false, fmt.Errorf("%s has no test %q", *testsDir, *only)
+	}
+	table := newTable(kernels)
+	for _, kernel := range kernels {
+		version, results, err := boot(kernel, paths)
+		if err != nil {
+			table.wrong = append(table.wrong, fmt.Sprintf("kernel %s has failed: %v", kernel, err))
+		}
+		table.add(kernel, version, paths, results)
+	}
+	sound := table.ok()
+	if *update && sound {
+		want.update(table)
+	}
+	table.compare(want)
+	fmt.Fprint(w, table)
+	if (*update || *document != "") && !sound {
+		return false, errors.New("nobody expects a failure: nothing was written")
+	}
+	if *update {
+		if err := os.WriteFile(*expected, []byte(want.String()), 0o644); err != nil {
+			return false, err
+		}
+	}
+	if *document != "" {
+		if err := os.WriteFile(*document, []byte(table.markdown(time.Now())), 0o644); err != nil {
+			return false, err
+		}
+	}
+	return table.ok(), nil
+}
+
+// chosen tells whether a test, or the program that it is in, is to run.
+func chosen(test string) bool {
+	return *only == "" || *only == programOf(test)
+}
+
+// programs returns the paths of the programs in the folders of the tests and of Go's tests.
+func programs(tests, goTests string) ([]string, error) {
+	var paths []string
+	for _, pattern := range []string{tests + "/*", goTests + "/*.test", goTests + "/*/*.test"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, found...)
+	}
+	return paths, nil
+}
+
+// A machine is what depends on the architecture.
+type machine struct {
+	qemu, board, console string
+	processor            string // the emulated one
+}
+
+var machines = map[string]machine{
+	"amd64": {qemu: "qemu-system-x86_64", board: "pc", console: "ttyS0", processor: "max"},
+	// Signing pointers as the architecture says takes most of an emulation's time.
+	"arm64": {qemu: "qemu-system-aarch64", board: "virt,gic-version=max", console: "ttyAMA0", processor: "max,pauth-impdef=on"},
+}
+
+// kvm tells that the host seems to have virtualization.
+var kvm = func() bool {
+	file, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err == nil {
+		file.Close()
+	}
+	return err == nil
+}()
+
+// boot runs the tests on a kernel and returns its version and what came of those that were run.
+func boot(kernel string, paths []string) (version string, results map[string]result, err error) {
+	image, err := os.CreateTemp("", "initramfs")
+	if err != nil {
+		return "", nil, err
+	}
+	defer os.Remove(image.Name())
+	defer image.Close()
+	dir := filepath.Join(*kernelsDir, kernel)
+	if err := pack(image, dir, paths); err != nil {
+		return "", nil, err
+	}
+	if kvm && *arch == runtime.GOARCH {
+		if version, results, err = emulate("kvm", "host", dir, image.Name()); version != "" {
+			return version, results, err
+		}
+		kvm = false // it was there, and didn't get a kernel to run
+	}
+	// One thread: the emulation of several races with kernels that change their own code.
+	return emulate("tcg,thread=single", machines[*arch].processor, dir, image.Name())
+}
+
+// emulate runs a machine to its end.
+func emulate(accelerator, processor, dir, image string) (version string, results map[string]result, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), *timeLimit)
+	defer cancel()
+	machine := machines[*arch]
+	command := exec.CommandContext(ctx, machine.qemu, "-machine", machine.board, "-accel", accelerator, "-cpu", processor,
+		"-m", "2048", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
+		"-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", image,
+		"-append", "console="+machine.console+" quiet loglevel=3 panic=-1 lsm=landlock,lockdown,yama,integrity,bpf")
+	var errs bytes.Buffer
+	command.Stderr = &errs
+	output, err := command.Output()
+	version, results, ended := parse(output)
+	switch {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("the machine has run for more than %v", *timeLimit)
+	case err != nil:
+		err = fmt.Errorf("%s: %w: %s", machine.qemu, err, errs.String())
+	case !ended:
+		err = errors.New("the machine has ended before the tests")
+	default:
+		return version, results, nil
+	}
+	return version, results, fmt.Errorf("%w\n%s", err, tail(noise(output), 3000))
+}
+
+// noise returns what is on a machine's console besides results.
+func noise(output []byte) string {
+	lines := slices.Collect(strings.Lines(string(output)))
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, mark) }), "")
+}
+
+// Where the tests are in the machine.
+const (
+	guestTests   = "/tests"
+	guestGoTests = "/gotests"
+)
+
+// pack writes the initial file system.
+func pack(image *os.File, dir string, paths []string) error {
+	buffered := bufio.NewWriter(image)
+	archive := &cpio{w: buffered}
+	for _, folder := range []string{"dev", "proc", "sys", "tmp", "modules", guestTests, guestGoTests} {
+		archive.folder(folder)
+	}
+	archive.file("init", *initFile)
+	modules, err := filepath.Glob(filepath.Join(dir, "*.ko"))
+	if err != nil {
+		return err
+	}
+	for _, module := range modules {
+		archive.file("modules/"+filepath.Base(module), module)
+	}
+	objects, err := filepath.Glob(filepath.Join(*goTests, "testdata", "*.bpf.o"))
+	if err != nil {
+		return err
+	}
+	for _, path := range slices.Concat(paths, objects) {
+		name := filepath.Join(guestTests, filepath.Base(path))
+		if from, err := filepath.Rel(*goTests, path); err == nil && filepath.IsLocal(from) {
+			name = filepath.Join(guestGoTests, from)
+			archive.folder(filepath.Dir(name))
+		}
+		archive.file(name, path)
+	}
+	archive.end()
+	return errors.Join(archive.err, buffered.Flush())
+}
+
+// parse reads the console of a machine.
+func parse(output []byte) (version string, results map[string]result, ended bool) {
+	results = make(map[string]result)
+	for line := range strings.Lines(string(output)) {
+		line = strings.TrimSpace(line)
+		if _, text, ok := strings.Cut(line, versionMark); ok {
+			version = text
+		} else if _, text, ok := strings.Cut(line, mark); ok {
+			var r result
+			if json.Unmarshal([]byte(text), &r) == nil {
+				ended = ended || r.Test == ""
+				results[r.Test] = r
+			}
+		}
+	}
+	delete(results, "")
+	return version, results, ended
+}
+
+// tail returns the end of a text.
+func tail(text string, size int) string {
+	return text[max(0, len(text)-size):]
+}
+
+// A table holds the results of all kernels.
+type table struct {
+	kernels  []string
+	versions map[string]string
+	results  map[string]map[string]result // by test and kernel
+	wrong    []string                     // what isn't as expected
+}
+
+func newTable(kernels []string) *table {
+	return &table{kernels: kernels, versions: make(map[string]string), results: make(map[string]map[string]result)}
+}
+
+// add takes the results of a kernel: those of the programs, and of the tests in them that were skipped.
+func (t *table) add(kernel, version string, paths []string, results map[string]result) {
+	t.versions[kernel] = cmp.Or(version, kernel)
+	tests := slices.Collect(maps.Keys(results))
+	for _, path := range paths {
+		tests = append(tests, filepath.Base(path))
+	}
+	for _, test := range tests {
+		if t.results[test] == nil {
+			t.results[test] = make(map[string]result)
+		}
+		t.results[test][kernel] = results[test]
+	}
+}
+
+func (t *table) tests() []string {
+	return slices.Sorted(maps.Keys(t.results))
+}
+
+// programs are the tests but those in Go test programs.
+func (t *table) programs() []string {
+	return slices.DeleteFunc(t.tests(), func(test string) bool { return test != programOf(test) })
+}
+
+// outcome returns what a test has done on a kernel. A Go test that was not skipped has done what its program has.
+func (t *table) outcome(test, kernel string) string {
+	r, ok := t.results[test][kernel]
+	if !ok {
+		r = t.results[programOf(test)][kernel]
+	}
+	return r.outcome()
+}
+
+// compare notes what isn't as expected. A test that only the expectations have wasn't run.
+func (t *table) compare(want expectations) {
+	tests := t.tests()
+	for key := range want {
+		if chosen(key[0]) {
+			tests = append(tests, key[0])
+		}
+	}
+	slices.Sort(tests)
+	tests = slices.Compact(tests)
+	for _, kernel := range t.kernels {
+		var missing []string
+		for _, test := range tests {
+			got, expected := t.outcome(test, kernel), cmp.Or(want[[2]string{test, kernel}], passed)
+			switch got {
+			case expected, failed:
+			case notRun:
+				missing = append(missing, test)
+			default:
+				t.wrong = append(t.wrong, fmt.Sprintf("%s on %s has %s, expected is that it has %s", test, kernel, got, expected))
+			}
+		}
+		if len(missing) > 0 {
+			t.wrong = append(t.wrong, fmt.Sprintf("not run on %s: %s", kernel, strings.Join(missing, " ")))
+		}
+	}
+}
+
+func (t *table) ok() bool {
+	return len(t.wrong) == 0 && t.count(failed) == 0 && t.count(notRun) == 0
+}
+
+func (t *table) count(outcome string) int {
+	n := 0
+	for _, results := range t.results {
+		for _, r := range results {
+			if r.outcome() == outcome {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// String returns the table, the reasons of skips, the output of what has failed, and the totals.
+func (t *table) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%-18s", "")
+	for _, kernel := range t.kernels {
+		fmt.Fprintf(&text, " %-22s", t.versions[kernel])
+	}
+	fmt.Fprintln(&text)
+	for _, test := range t.programs() {
+		fmt.Fprintf(&text, "%-18s", test)
+		for _, kernel := range t.kernels {
+			r := t.results[test][kernel]
+			cell := r.outcome()
+			if cell != notRun {
+				cell += fmt.Sprintf(" %.1f s", r.Seconds)
+			}
+			fmt.Fprintf(&text, " %-22s", cell)
+		}
+		fmt.Fprintln(&text)
+	}
+	t.each(skipped, func(r result, kernel string) {
+		fmt.Fprintf(&text, "\n%s skips on %s: %s\n", r.Test, kernel, r.reason())
+	})
+	t.each(failed, func(r result, kernel string) {
+		fmt.Fprintf(&text, "\n%s has failed on %s with exit code %d:\n%s\n", r.Test, kernel, r.Code, r.Output)
+	})
+	for _, wrong := range t.wrong {
+		fmt.Fprintf(&text, "\n%s\n", wrong)
+	}
+	fmt.Fprintf(&text, "\nselftests in virtual machines: %d passed, %d skipped, %d failed, %d not run, %d not as expected\n",
+		t.count(passed), t.count(skipped), t.count(failed), t.count(notRun), len(t.wrong))
+	return text.String()
+}
+
+// each calls f for the results of that outcome, kernel by kernel.
+func (t *table) each(outcome string, f func(r result, kernel string)) {
+	for _, kernel := range t.kernels {
+		for _, test := range t.tests() {
+			if r := t.results[test][kernel]; r.outcome() == outcome {
+				f(r, kernel)
+			}
+		}
+	}
+}
+
+// markdown returns the table for the documentation.
+func (t *table) markdown(now time.Time) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "# What works on which kernel\n\nMeasured by `make vmtest-all ARCH=%s DOC=1` on %s: each selftest (`selftest/`),\nand the Go tests of each package (`*.test`), in a virtual machine of each kernel.\n\n| |",
+		*arch, now.Format(time.DateOnly))
+	for _, kernel := range t.kernels {
+		fmt.Fprintf(&text, " %s |", t.versions[kernel])
+	}
+	fmt.Fprint(&text, "\n|---|"+strings.Repeat("---|", len(t.kernels))+"\n")
+	for _, test := range t.programs() {
+		fmt.Fprintf(&text, "| %s |", test)
+		for _, kernel := range t.kernels {
+			fmt.Fprintf(&text, " %s |", map[string]string{passed: "works", skipped: "–"}[t.results[test][kernel].outcome()])
+		}
+		fmt.Fprintln(&text)
+	}
+	fmt.Fprintln(&text, "\nWhy tests were skipped:")
+	fmt.Fprintln(&text)
+	t.each(skipped, func(r result, kernel string) {
+		fmt.Fprintf(&text, "- %s on %s: %s\n", r.Test, t.versions[kernel], r.reason())
+	})
+	return text.String()
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParse(t *testing.T) {
+	console := "[    1.2] noise\r\n@version 6.1.0\r\n\r\n@result {\"Test\":\"xdp\",\"Code\":77,\"Output\":\"one\\nskipped: no\\n\"}\r\n" +
+		"@result {broken\r\n[ 2.0] x @result {\"Test\":\"tc\",\"Code\":0}\r\n"
+	version, results, ended := parse([]byte(console))
+	if version != "6.1.0" || len(results) != 2 || ended {
+		t.Fatalf("%q, %v, %v", version, results, ended)
+	}
+	if r := results["xdp"]; r.outcome() != skipped || r.reason() != "no" {
+		t.Errorf("%+v: %s, %s", r, r.outcome(), r.reason())
+	}
+	if _, _, ended := parse([]byte(console + "@result {\"Test\":\"\"}\n")); !ended {
+		t.Error("the end isn't seen")
+	}
+}
+
+func TestTable(t *testing.T) {
+	tests := []string{"a", "b", "c"}
+	fill := func(codes ...int) *table {
+		table := newTable([]string{"old"})
+		results := make(map[string]result)
+		for i, code := range codes {
+			results[tests[i]] = result{Test: tests[i], Code: code, Output: "because"}
+		}
+		table.add("old", "1.0", tests, results)
+		return table
+	}
+	good := fill(0, 77, 0)
+	want := make(expectations)
+	want.update(good)
+	good.compare(want)
+	if !good.ok() {
+		t.Errorf("%v", good.wrong)
+	}
+	for name, table := range map[string]*table{
+		"silently skipped": fill(77, 77, 0),
+		"failed":           fill(0, 77, 1),
+		"not run":          fill(0, 77),
+		"passes now":       fill(0, 0, 0),
+	} {
+		table.compare(want)
+		if table.ok() {
+			t.Errorf("%s: it is as expected", name)
+		}
+	}
+	vanished := fill(0, 77, 0)
+	delete(vanished.results, "c")
+	vanished.compare(want)
+	if text := vanished.String(); vanished.ok() || !strings.Contains(text, "\nnot run on old: c\n") {
+		t.Errorf("vanished: %s", text)
+	}
+	unknown := fill(0, 0, 77)
+	unknown.compare(nil)
+	if unknown.ok() || len(unknown.wrong) != 1 {
+		t.Errorf("without expectations: %v", unknown.wrong)
+	}
+	if text := good.markdown(time.Unix(0, 0)); !strings.Contains(text, "| b | – |") || !strings.Contains(text, "b on 1.0: because") {
+		t.Error(text)
+	}
+}
+
+// The machine "test" prints the console that stands in the kernel's folder.
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path(name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("qemu", "#!/bin/sh\nwhile [ \"$1\" != -kernel ]; do shift; done; . \"$2\"\n")
+	write("tests/a", "")
+	write("tests/b", "")
+	machines["test"] = machine{qemu: path("qemu")}
+	*arch, *kernelsDir, *testsDir, *goTests = "test", path("kernels"), path("tests"), path("gotests")
+	*expected, *document, *only = path("expected"), "", ""
+	t.Cleanup(func() { delete(machines, "test") })
+	prints := func(kernel, console string) {
+		t.Helper()
+		write("kernels/"+kernel+"/vmlinuz", "cat <<'END'\n"+console+"\nEND\n")
+	}
+	const a, bPasses, bSkips, end = "@version 1.0\n@result {\"Test\":\"a\"}\n", "@result {\"Test\":\"b\"}\n",
+		"@result {\"Test\":\"b\",\"Code\":77}\n", "@result {}\n"
+	check := func(wantOK bool, kernels []string, mentions ...string) {
+		t.Helper()
+		var out strings.Builder
+		ok, err := run(&out, kernels)
+		text := fmt.Sprint(out.String(), err)
+		if ok != wantOK {
+			t.Errorf("%v: %v\n%s", kernels, ok, text)
+		}
+		for _, s := range mentions {
+			if !strings.Contains(text, s) {
+				t.Errorf("%v: %q isn't mentioned:\n%s", kernels, s, text)
+			}
+		}
+	}
+	wantExpected := func(rows ...string) {
+		t.Helper()
+		text, err := os.ReadFile(*expected)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "#") && !slices.Contains(rows, strings.Join(strings.Fields(line), " ")) {
+				t.Errorf("there is %q", line)
+			}
+		}
+		if n := strings.Count(string(text), "\n"); n != len(rows)+1 {
+			t.Errorf("%d lines, want %d rows", n, len(rows))
+		}
+	}
+	prints("old", a+bSkips+end)
+	prints("new", a+bPasses+end)
+	*update = true
+	check(true, []string{"old", "new"})
+	wantExpected("a old passed", "a new passed", "b old skipped", "b new passed")
+
+	// What isn't run stays.
+	prints("new", a+bSkips+end)
+	check(true, []string{"new"})
+	wantExpected("a old passed", "a new passed", "b old skipped", "b new skipped")
+	*only = "b"
+	prints("new", bPasses+end)
+	check(true, []string{"new"})
+	wantExpected("a old passed", "a new passed", "b old skipped", "b new passed")
+
+	*update, *document = false, path("document")
+	check(false, []string{"old", "new"}, "with b alone")
+	*only = ""
+	check(false, []string{"new"}, "without old")
+	if _, err := os.Stat(*document); err == nil {
+		t.Error("a document was written")
+	}
+
+	// The second machine is shown though the first one ends in its second test.
+	prints("old", a+"Kernel panic - not syncing")
+	prints("new", a+bPasses+end)
+	*document = ""
+	check(false, []string{"old", "new"}, "kernel old has failed", "Kernel panic - not syncing", "not run on old: b\n",
+		"3 passed, 0 skipped, 0 failed, 1 not run")
+	*update = true
+	check(false, []string{"old", "new"}, "nothing was written")
+	wantExpected("a old passed", "a new passed", "b old skipped", "b new passed")
+}
+
+func TestCpio(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	archive := &cpio{w: &out}
+	archive.folder("dir")
+	archive.file("dir/f", path)
+	archive.end()
+	if archive.err != nil {
+		t.Fatal(archive.err)
+	}
+	data := out.Bytes()
+	const header = 110
+	if string(data[:6]) != "070701" || string(data[header:header+4]) != "dir\x00" {
+		t.Errorf("%q", data)
+	}
+	second := header + 4 + 2 // filled up to 116
+	if string(data[second:second+6]) != "070701" || string(data[second+54:second+62]) != "00000005" {
+		t.Errorf("%q", data[second:])
+	}
+	if at := bytes.Index(data, []byte("12345\x00\x00\x00070701")); at%4 != 0 || len(data)%4 != 0 {
+		t.Errorf("the data stands at %d of %d", at, len(data))
+	}
+	archive.file("nothing", "/nothing")
+	if archive.err == nil {
+		t.Error("a file that isn't there is no error")
+	}
+}
