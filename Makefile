@@ -133,8 +133,11 @@ test: test-deps lint apidiff test-unit test-compat selftest test-race test-cgoch
 test-deps: all mounts
 	@scripts/deps test
 
+# Over a hundred selftests are packages without tests: go test would say so of each.
+TESTED = $(shell $(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
+
 test-unit: all mounts ## Run the tests
-	$(GO) test -count=1 ./...
+	$(GO) test -count=1 $(TESTED)
 
 test-compat: all mounts ## Compare the behaviour with libbpfgo's release, by programs that are built against both
 	$(GO) -C compat vet -modfile=go.here.mod ./...
@@ -172,16 +175,16 @@ vmtest-all: ## Run them on every kernel of the list; UPDATE=1 writes what is exp
 	@$(MAKE) --no-print-directory vmtest KERNEL="$(KERNELS)"
 
 test-race: all mounts ## Run the tests with the race detector
-	$(GO) test -count=1 -race ./...
+	$(GO) test -count=1 -race $(TESTED)
 
 test-cgocheck: all mounts ## Run the tests with every store of a Go pointer checked
-	GOEXPERIMENT=cgocheck2 $(GO) test -count=1 ./...
+	GOEXPERIMENT=cgocheck2 $(GO) test -count=1 $(TESTED)
 
 # Symbols, which go test leaves out, put names into the sanitizer's report.
 ASAN = CGO_CFLAGS="-g -O1 -I$(abspath $(BUILD))/asan/include" CGO_LDFLAGS="$(abspath $(LIBBPF_ASAN)) -lelf -lz"
 ASAN_FLAGS := -asan -tags libbpf_external -ldflags='-s=false -w=false'
 test-asan: all mounts $(LIBBPF_ASAN) ## Run the tests with the address sanitizer, also in libbpf
-	$(ASAN) $(GO) test -count=1 $(ASAN_FLAGS) ./...
+	$(ASAN) $(GO) test -count=1 $(ASAN_FLAGS) $(TESTED)
 
 STREAM := test -count=1 -timeout 30m -v -run 'TestStream|AtRandom'
 stress: all mounts $(LIBBPF_ASAN) ## Stream 100 million records through each form of reading; use readers at random for minutes

@@ -203,6 +203,10 @@ var kvm = func() bool {
 	return err == nil
 }()
 
+// startLimit is how long a machine may take until its kernel runs our program, where that takes a second: there are
+// hosts whose virtualization is there and hangs.
+var startLimit = 20 * time.Second
+
 // boot runs the tests on a kernel and returns its version and what came of those that were run.
 func boot(kernel string, paths []string) (version string, results map[string]result, err error) {
 	image, err := os.CreateTemp("", "initramfs")
@@ -216,31 +220,39 @@ func boot(kernel string, paths []string) (version string, results map[string]res
 		return "", nil, err
 	}
 	if kvm && *arch == runtime.GOARCH {
-		if version, results, err = emulate("kvm", "host", dir, image.Name()); version != "" {
-			return version, results, err
+		version, results, err = emulate("kvm", "host", dir, image.Name(), startLimit, *timeLimit/3)
+		if err == nil {
+			return version, results, nil
 		}
-		kvm = false // it was there, and didn't get a kernel to run
+		kvm = false
+		fmt.Fprintln(os.Stderr, "vm: emulating, as a machine with KVM has failed:", err)
 	}
 	// One thread: the emulation of several races with kernels that change their own code.
-	return emulate("tcg,thread=single", machines[*arch].processor, dir, image.Name())
+	return emulate("tcg,thread=single", machines[*arch].processor, dir, image.Name(), *timeLimit, *timeLimit)
 }
 
-// emulate runs a machine to its end.
-func emulate(accelerator, processor, dir, image string) (version string, results map[string]result, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), *timeLimit)
-	defer cancel()
+// emulate runs a machine to its end, for which it has so much time, and so much to start.
+func emulate(accelerator, processor, dir, image string, toStart, toEnd time.Duration) (version string, results map[string]result, err error) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	limit := func(d time.Duration, what string) *time.Timer {
+		return time.AfterFunc(d, func() { cancel(fmt.Errorf("the machine has %s for more than %v", what, d)) })
+	}
+	defer limit(toEnd, "run").Stop()
+	console := &console{started: limit(toStart, "not started")}
+	defer console.started.Stop()
 	machine := machines[*arch]
 	command := exec.CommandContext(ctx, machine.qemu, "-machine", machine.board, "-accel", accelerator, "-cpu", processor,
 		"-m", "2048", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", image,
 		"-append", "console="+machine.console+" quiet loglevel=3 panic=-1 lsm=landlock,lockdown,yama,integrity,bpf")
 	var errs bytes.Buffer
-	command.Stderr = &errs
-	output, err := command.Output()
-	version, results, ended := parse(output)
+	command.Stdout, command.Stderr = console, &errs
+	err = command.Run()
+	version, results, ended := parse(console.text)
 	switch {
 	case ctx.Err() != nil:
-		err = fmt.Errorf("the machine has run for more than %v", *timeLimit)
+		err = context.Cause(ctx)
 	case err != nil:
 		err = fmt.Errorf("%s: %w: %s", machine.qemu, err, errs.String())
 	case !ended:
@@ -248,7 +260,23 @@ func emulate(accelerator, processor, dir, image string) (version string, results
 	default:
 		return version, results, nil
 	}
-	return version, results, fmt.Errorf("%w\n%s", err, tail(noise(output), 3000))
+	return version, results, fmt.Errorf("%w\n%s", err, tail(noise(console.text), 3000))
+}
+
+// A console keeps what a machine prints, and stops a timer once our program runs in it.
+type console struct {
+	text    []byte
+	started *time.Timer
+}
+
+func (c *console) Write(text []byte) (int, error) {
+	// A line may come in pieces.
+	from := max(0, len(c.text)-len(versionMark))
+	c.text = append(c.text, text...)
+	if bytes.Contains(c.text[from:], []byte(versionMark)) {
+		c.started.Stop()
+	}
+	return len(text), nil
 }
 
 // noise returns what is on a machine's console besides results.

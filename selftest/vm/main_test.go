@@ -71,6 +71,13 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// set changes a variable for the time of the test.
+func set[T any](t *testing.T, variable *T, value T) {
+	before := *variable
+	*variable = value
+	t.Cleanup(func() { *variable = before })
+}
+
 // The machine "test" prints the console that stands in the kernel's folder.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
@@ -88,9 +95,13 @@ func TestRun(t *testing.T) {
 	write("tests/a", "")
 	write("tests/b", "")
 	machines["test"] = machine{qemu: path("qemu")}
-	*arch, *kernelsDir, *testsDir, *goTests = "test", path("kernels"), path("tests"), path("gotests")
-	*expected, *document, *only = path("expected"), "", ""
 	t.Cleanup(func() { delete(machines, "test") })
+	for variable, value := range map[*string]string{
+		arch: "test", kernelsDir: path("kernels"), testsDir: path("tests"), goTests: path("gotests"),
+		expected: path("expected"), document: "", only: "",
+	} {
+		set(t, variable, value)
+	}
 	prints := func(kernel, console string) {
 		t.Helper()
 		write("kernels/"+kernel+"/vmlinuz", "cat <<'END'\n"+console+"\nEND\n")
@@ -128,7 +139,7 @@ func TestRun(t *testing.T) {
 	}
 	prints("old", a+bSkips+end)
 	prints("new", a+bPasses+end)
-	*update = true
+	set(t, update, true)
 	check(true, []string{"old", "new"})
 	wantExpected("a old passed", "a new passed", "b old skipped", "b new passed")
 
@@ -188,5 +199,35 @@ func TestCpio(t *testing.T) {
 	archive.file("nothing", "/nothing")
 	if archive.err == nil {
 		t.Error("a file that isn't there is no error")
+	}
+}
+
+// A machine with KVM that doesn't start, or doesn't come to its end, is emulated instead.
+func TestEmulatesWithoutKVM(t *testing.T) {
+	for name, script := range map[string]string{
+		"hangs":  "exec sleep 60",
+		"fails":  "exit 1",
+		"breaks": "echo @version 1.0; exit 1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			qemu := filepath.Join(t.TempDir(), "qemu")
+			script = "#!/bin/sh\ncase \"$*\" in *'-accel kvm'*) " + script + ";; esac\n" +
+				"printf '@ver'; sleep 0.1; printf 'sion 2.0\\n@result {}\\n'\n"
+			if err := os.WriteFile(qemu, []byte(script), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			set(t, &machines, map[string]machine{*arch: {qemu: qemu}})
+			set(t, kernelsDir, t.TempDir())
+			set(t, &kvm, true)
+			set(t, &startLimit, 200*time.Millisecond)
+			begin := time.Now()
+			version, _, err := boot(".", nil)
+			if err != nil || version != "2.0" {
+				t.Errorf("%q, %v", version, err)
+			}
+			if kvm || time.Since(begin) > 30*time.Second {
+				t.Errorf("KVM would be tried again: %v; it has taken %v", kvm, time.Since(begin))
+			}
+		})
 	}
 }
