@@ -8,7 +8,7 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } events SEC(".maps");
 
-SEC("raw_tp/sys_enter")
+SEC("tp/syscalls/sys_enter_getpgid")
 int prog(void *ctx)
 {
 	static __u64 next = 0;

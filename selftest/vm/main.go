@@ -26,6 +26,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -135,13 +137,20 @@ func run(w io.Writer, kernels []string) (bool, error) {
 		return false, fmt.Errorf("%s has no test %q", *testsDir, *only)
 	}
 	table := newTable(kernels)
+	// An emulated machine keeps one processor busy.
+	free := make(chan struct{}, runtime.NumCPU())
+	var booted sync.WaitGroup
 	for _, kernel := range kernels {
-		version, results, err := boot(kernel, paths)
-		if err != nil {
-			table.wrong = append(table.wrong, fmt.Sprintf("kernel %s has failed: %v", kernel, err))
-		}
-		table.add(kernel, version, paths, results)
+		booted.Add(1)
+		go func() {
+			defer booted.Done()
+			free <- struct{}{}
+			version, results, err := boot(kernel, paths)
+			<-free
+			table.add(kernel, version, paths, results, err)
+		}()
 	}
+	booted.Wait()
 	sound := table.ok()
 	if *update && sound {
 		want.update(table)
@@ -195,13 +204,15 @@ var machines = map[string]machine{
 }
 
 // kvm tells that the host seems to have virtualization.
-var kvm = func() bool {
+var kvm atomic.Bool
+
+func init() {
 	file, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err == nil {
 		file.Close()
+		kvm.Store(true)
 	}
-	return err == nil
-}()
+}
 
 // startLimit is how long a machine may take until its kernel runs our program, where that takes a second: there are
 // hosts whose virtualization is there and hangs.
@@ -219,12 +230,12 @@ func boot(kernel string, paths []string) (version string, results map[string]res
 	if err := pack(image, dir, paths); err != nil {
 		return "", nil, err
 	}
-	if kvm && *arch == runtime.GOARCH {
+	if kvm.Load() && *arch == runtime.GOARCH {
 		version, results, err = emulate("kvm", "host", dir, image.Name(), startLimit, *timeLimit/3)
 		if err == nil {
 			return version, results, nil
 		}
-		kvm = false
+		kvm.Store(false)
 		fmt.Fprintln(os.Stderr, "vm: emulating, as a machine with KVM has failed:", err)
 	}
 	// One thread: the emulation of several races with kernels that change their own code.
@@ -348,7 +359,9 @@ func tail(text string, size int) string {
 
 // A table holds the results of all kernels.
 type table struct {
-	kernels  []string
+	kernels []string
+
+	mutex    sync.Mutex // of what follows, while machines run
 	versions map[string]string
 	results  map[string]map[string]result // by test and kernel
 	wrong    []string                     // what isn't as expected
@@ -358,8 +371,14 @@ func newTable(kernels []string) *table {
 	return &table{kernels: kernels, versions: make(map[string]string), results: make(map[string]map[string]result)}
 }
 
-// add takes the results of a kernel: those of the programs, and of the tests in them that were skipped.
-func (t *table) add(kernel, version string, paths []string, results map[string]result) {
+// add takes the results of a kernel: those of the programs, and of the tests in them that were skipped, and the
+// error that the machine has ended with.
+func (t *table) add(kernel, version string, paths []string, results map[string]result, err error) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if err != nil {
+		t.wrong = append(t.wrong, fmt.Sprintf("kernel %s has failed: %v", kernel, err))
+	}
 	t.versions[kernel] = cmp.Or(version, kernel)
 	tests := slices.Collect(maps.Keys(results))
 	for _, path := range paths {

@@ -34,7 +34,7 @@ func TestTable(t *testing.T) {
 		for i, code := range codes {
 			results[tests[i]] = result{Test: tests[i], Code: code, Output: "because"}
 		}
-		table.add("old", "1.0", tests, results)
+		table.add("old", "1.0", tests, results, nil)
 		return table
 	}
 	good := fill(0, 77, 0)
@@ -218,15 +218,16 @@ func TestEmulatesWithoutKVM(t *testing.T) {
 			}
 			set(t, &machines, map[string]machine{*arch: {qemu: qemu}})
 			set(t, kernelsDir, t.TempDir())
-			set(t, &kvm, true)
+			kvm.Store(true)
+			t.Cleanup(func() { kvm.Store(false) })
 			set(t, &startLimit, 200*time.Millisecond)
 			begin := time.Now()
 			version, _, err := boot(".", nil)
 			if err != nil || version != "2.0" {
 				t.Errorf("%q, %v", version, err)
 			}
-			if kvm || time.Since(begin) > 30*time.Second {
-				t.Errorf("KVM would be tried again: %v; it has taken %v", kvm, time.Since(begin))
+			if kvm.Load() || time.Since(begin) > 30*time.Second {
+				t.Errorf("KVM would be tried again: %v; it has taken %v", kvm.Load(), time.Since(begin))
 			}
 		})
 	}
