@@ -950,6 +950,13 @@ func (r *reader) leave() {
 	r.left = nil
 }
 
+// relinquish is leave for who doesn't hold reading.
+func (r *reader) relinquish() {
+	r.lockNow()
+	defer r.reading.Unlock()
+	r.leave()
+}
+
 // spilled takes the records which had no room in the last batch.
 func (r *reader) spilled() (records []batch) {
 	if r.c == nil {
@@ -1141,6 +1148,9 @@ func (fr *feeder) run(keep any, task func(halted <-chan struct{}) error) {
 		}
 		if fr.running--; fr.running == 0 {
 			fr.state = halted
+			for _, f := range fr.feeds {
+				f.reader.relinquish()
+			}
 			fr.closeChannels()
 			close(fr.ended)
 		}

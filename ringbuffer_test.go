@@ -383,9 +383,11 @@ func TestRingBufferChannelClosedByTheUser(t *testing.T) {
 				close(events)
 			}
 			rb.Poll(300)
+			sent, made := 0, 0
 			if when != "before Poll" {
 				trigger(1)
 				wantSequence(t, events, 0, 1)
+				sent, made = 1, 1
 				close(events)
 				// Closing under a sender is a race, which isn't the matter here: let the feed
 				// begin to wait anew.
@@ -401,9 +403,12 @@ func TestRingBufferChannelClosedByTheUser(t *testing.T) {
 				rb.Stop()
 			} else {
 				trigger(1)
+				made++
 				<-rb.feeder.ended
 			}
 			wantErr(t, rb.Err(), errClosedChannel, "events")
+			// What could not be sent is for the next reader, which need not wait for Close.
+			wantNumbers(t, newRing(t, m, "events"), sent, made)
 			rb.Close()
 		})
 	}

@@ -16,6 +16,7 @@ import (
 // wantNumbers reads the records that are numbered from first up to end, and no more.
 func wantNumbers(t *testing.T, r *RingBufReader, first, end int) {
 	t.Helper()
+	r.SetDeadline(time.Now().Add(20 * time.Second))
 	for i := first; i < end; i++ {
 		record, err := r.Read()
 		if err != nil || number(record.RawSample) != uint64(i) {
