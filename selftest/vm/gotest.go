@@ -18,7 +18,7 @@ func isGoTest(path string) bool {
 // goTestFlags leave out what takes long and depends little on the kernel, and what needs the sources, the go
 // command or a program that isn't static. Each line that tells what becomes of a test begins with goTestMark,
 // whatever was printed before it.
-var goTestFlags = []string{"-test.v=test2json", "-test.skip", "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCorrupted|Fuzz|TestTwoThousandPerfBuffers|" +
+var goTestFlags = []string{"-test.v=test2json", "-test.timeout=8m", "-test.skip", "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCorrupted|Fuzz|TestTwoThousandPerfBuffers|" +
 	"TestImplementsLines|TestCallbacksHaveTheirTypes|TestReadmeProgram|TestAttachUprobe"}
 
 const goTestMark = "\x16"

@@ -112,7 +112,7 @@ func try(path string) []result {
 		r.Output = err.Error()
 		return []result{r}
 	}
-	limit := time.AfterFunc(5*time.Minute, func() { _ = command.Process.Kill() })
+	limit := time.AfterFunc(10*time.Minute, func() { _ = command.Process.Kill() })
 	err = command.Wait()
 	limit.Stop()
 	r.Seconds = time.Since(begin).Seconds()

@@ -93,7 +93,7 @@ var (
 	update     = flag.Bool("update", false, "write what comes of the tests into that file")
 	only       = flag.String("test", "", "run this test alone")
 	document   = flag.String("document", "", "write the table to this file, in Markdown")
-	timeLimit  = flag.Duration("timeout", 15*time.Minute, "how long a machine may run")
+	timeLimit  = flag.Duration("timeout", 20*time.Minute, "how long a machine may run")
 )
 
 func main() {
