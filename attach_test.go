@@ -514,10 +514,10 @@ func TestAttachXDPLegacy(t *testing.T) {
 // attach must say so.
 func needAttach(t *testing.T, libbpf, major, minor int, program string, attach func(*BPFProg) error) {
 	t.Helper()
-	if needLibbpf(1, libbpf, "") != nil {
+	if err := needLibbpf(1, libbpf, program); err != nil {
 		prog := getProgram(t, loadAttach(t), program)
 		wantErr(t, attach(prog), errors.ErrUnsupported, program, fmt.Sprintf("libbpf 1.%d", libbpf))
-		t.SkipNow()
+		t.Skip(err)
 	}
 	needKernel(t, major, minor, program)
 }
