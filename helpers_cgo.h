@@ -198,6 +198,8 @@ struct golibbpf_reader {
 	uint32_t *next_end;
 	uint32_t *last_end;
 	struct golibbpf_source *source;
+	/* How far behind the record at hand to fetch from memory. */
+	size_t ahead;
 
 	/* The source that the batch is from; of a perf buffer, the CPU's buffer, and the CPU. */
 	int found;
