@@ -58,7 +58,7 @@ var buffers = map[string]string{"ring": "Ring buffer", "perf": "Perf buffer"}
 var (
 	bin    = flag.String("bin", "", "folder of the libraries' programs")
 	object = flag.String("object", "", "path of events.bpf.o")
-	rounds = flag.Int("rounds", 2, "how often each process runs; the best counts")
+	rounds = flag.Int("rounds", 4, "how often each process runs; the best counts")
 )
 
 func main() {
