@@ -16,6 +16,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -54,7 +55,9 @@ type userRing struct {
 	producing sync.Mutex // libbpf lets one reserve at a time
 	// gathered is memory for samples that are written in one go.
 	gathered []byte
-	waiting  chan struct{} // has one element while somebody waits for room
+	leading  chan struct{} // has one element while somebody waits for room in the poller
+	// looked has a channel that is closed when he has looked for it.
+	looked atomic.Pointer[chan struct{}]
 
 	samples sync.Mutex
 	// open are the samples that were neither submitted nor discarded.
@@ -101,8 +104,10 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 		what:    fmt.Sprintf("user ring buffer of map %q", bpfMap.name),
 		size:    int(bpfMap.MaxEntries()),
 		open:    make(map[*reservation]struct{}),
-		waiting: make(chan struct{}, 1),
+		leading: make(chan struct{}, 1),
 	}
+	looked := make(chan struct{})
+	ring.looked.Store(&looked)
 	what := "make " + ring.what
 	if err := o.use(); err != nil {
 		return nil, failed(err, "%s", what)
@@ -295,18 +300,28 @@ func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample,
 		deadline = time.Now().Add(timeout)
 		over = time.After(timeout)
 	}
-	// The poller has one deadline for all who wait, and they would take each other's room.
-	select {
-	case ring.waiting <- struct{}{}:
-	case <-over:
-		return ring.reserve(size)
+	// The poller has one deadline for all who wait, so one waits there, and the others for him to look.
+	for leading := false; !leading; {
+		looked := ring.looked.Load()
+		if sample, err = ring.reserve(size); !errors.Is(err, ErrNoSpace) {
+			return sample, err
+		}
+		select {
+		case ring.leading <- struct{}{}:
+			leading = true
+		case <-*looked:
+		case <-over:
+			return ring.reserve(size)
+		}
 	}
-	defer func() { <-ring.waiting }()
+	defer func() { <-ring.leading }()
 	if err := ring.wake.SetWriteDeadline(deadline); err != nil {
 		return nil, os.ErrClosed
 	}
 	waitErr := ring.raw.Write(func(uintptr) bool {
 		sample, err = ring.reserve(size)
+		next := make(chan struct{})
+		close(*ring.looked.Swap(&next))
 		return !errors.Is(err, ErrNoSpace)
 	})
 	switch {

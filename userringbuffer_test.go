@@ -400,6 +400,50 @@ func TestUserRingBufferTwoWait(t *testing.T) {
 	wantErr(t, <-ended, os.ErrClosed)
 }
 
+// Room that is too little for the one who has waited longest goes to another one.
+func TestUserRingBufferWaitersOfAllSizes(t *testing.T) {
+	rb, d := newUserRing(t)
+	for err := error(nil); !errors.Is(err, ErrNoSpace); {
+		if _, err = rb.Write(sample(1)); err != nil && !errors.Is(err, ErrNoSpace) {
+			t.Fatal(err)
+		}
+	}
+	room := make(chan int)
+	wait := func(size int) {
+		s, err := rb.ReserveBlocking(size, 20*time.Second)
+		if err == nil {
+			err = s.Discard()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		room <- size
+	}
+	go wait(4096 - 8)
+	time.Sleep(20 * time.Millisecond)
+	for range 3 {
+		go wait(8)
+	}
+	time.Sleep(20 * time.Millisecond)
+	if _, err := rb.ReserveBlocking(8, time.Millisecond); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("the ring is full, and there is room: %v", err)
+	}
+	d.set(counts{Stop: 1}) // after each sample
+	for range 3 {
+		if n := d.drain(0); n != 1 {
+			t.Fatalf("drained %d samples", n)
+		}
+		if size := <-room; size != 8 {
+			t.Errorf("room of %d bytes was got first", size)
+		}
+	}
+	d.set(counts{})
+	d.drain(0)
+	if size := <-room; size != 4096-8 {
+		t.Errorf("room of %d bytes was got last", size)
+	}
+}
+
 func TestUserRingBufferChannel(t *testing.T) {
 	_, d := newUserRing(t)
 	samples := make(chan []byte)
