@@ -52,6 +52,8 @@ type reader struct {
 	guard // of c, which is freed while reading is held, too
 	c     *C.struct_golibbpf_reader
 
+	header int // of records, see batch
+
 	// window has what is handed out without the mutex.
 	window atomic.Pointer[window]
 	// turn counts the calls of each.
@@ -101,6 +103,8 @@ type batch struct {
 	source int    // the index of the ring, or of the CPU's buffer
 	cpu    int    // of perf events
 	lost   uint64 // events lost after the last record
+	// header is what each record has before it in the ring.
+	header int
 	// base is how many bytes the ring held up to behind the batch, with the records' headers, counted
 	// from where data begins.
 	base int
@@ -126,23 +130,27 @@ func (b *batch) record() []byte {
 func (b *batch) next() (record []byte, behind int) {
 	record = b.record()
 	b.from++
-	return record, behindRecord(b.base, b.ends[b.from], b.from)
+	return record, b.behind(b.from)
 }
 
-// nextBytes returns how many bytes the ring had for what is handed out next, or fewer: a raw event has its
-// header in the record, others have theirs before it.
+// behind returns how many bytes the ring had behind the n-th record.
+func (b *batch) behind(n int) int {
+	return behindRecord(b.base, b.header, b.ends[n], n)
+}
+
+// nextBytes returns how many bytes the ring had for what is handed out next.
 func (b *batch) nextBytes() int {
 	if b.from == b.count() {
 		return lostBytes
 	}
-	return max(recordHeader, int(alignRecord(b.ends[b.from+1])-alignRecord(b.ends[b.from])))
+	return b.behind(b.from) - b.behind(b.from+1)
 }
 
 // unread returns the bytes that the ring had for what was not handed out.
 func (b *batch) unread() int {
 	size := 0
 	if n := b.count(); n > 0 {
-		size = behindRecord(b.base, b.ends[b.from], b.from) - behindRecord(b.base, b.ends[n], n)
+		size = b.behind(b.from) - b.behind(n)
 	}
 	if b.lost > 0 {
 		size += lostBytes
@@ -151,16 +159,16 @@ func (b *batch) unread() int {
 }
 
 const (
-	// recordHeader is what each record has before it in the ring.
+	// recordHeader is what each record has before it in the ring, unless it is a raw event, which has it.
 	recordHeader = C.GOLIBBPF_RECORD_HEADER
 	// lostBytes is the size of the event that tells of lost ones.
 	lostBytes = 24
 )
 
-// behindRecord returns how many bytes the ring had behind the n-th record of a batch with that base, which
-// ends at end.
-func behindRecord(base int, end uint32, n int) int {
-	return base - int(alignRecord(end)) - recordHeader*n
+// behindRecord returns how many bytes the ring had behind the n-th record of a batch with that base and
+// such headers, which ends at end.
+func behindRecord(base, header int, end uint32, n int) int {
+	return base - int(alignRecord(end)) - header*n
 }
 
 // A window lets goroutines that want single records take them from a batch without a mutex, by one atomic
@@ -174,6 +182,7 @@ type window struct {
 	data   []byte
 	ends   []uint32
 	shared bool
+	header int
 
 	// state has the generation (32 bits), the number of records (16), and how many were taken (16).
 	state             atomic.Uint64
@@ -193,7 +202,7 @@ func (w *window) take(to *[]byte) (record []byte, from origin, ok bool) {
 		return nil, from, false // it is being written
 	}
 	record = w.data[start:end:end]
-	from = origin{int(w.source.Load()), int(w.cpu.Load()), behindRecord(int(w.base.Load()), uint32(end), int(i)+1)}
+	from = origin{int(w.source.Load()), int(w.cpu.Load()), behindRecord(int(w.base.Load()), w.header, uint32(end), int(i)+1)}
 	// What isn't shared may be written to by its owner, so it is copied afterwards.
 	taken := false
 	if !w.shared {
@@ -346,7 +355,7 @@ func newReader(kind string, maps []*BPFMap, add func(c *C.struct_golibbpf_reader
 	if c == nil {
 		return nil, failed(pointerError(errno), "make %s", what)
 	}
-	r := &reader{what: what, c: c, scratchLen: minScratch}
+	r := &reader{what: what, c: c, header: recordHeader, scratchLen: minScratch}
 	r.window.Store(new(window))
 	r.look = func(uintptr) bool { return r.consume() }
 	defer func() {
@@ -360,6 +369,9 @@ func newReader(kind string, maps []*BPFMap, add func(c *C.struct_golibbpf_reader
 			return nil, err
 		}
 		fds = append(fds, C.golibbpf_source_epoll_fd(&r.sources()[i]))
+	}
+	if r.sources()[0].raw {
+		r.header = 0
 	}
 	if r.wake, r.raw, err = pollable(what, fds); err != nil {
 		return nil, failed(err, "make %s", what)
@@ -636,7 +648,7 @@ func (r *reader) lookAt(only int) bool {
 			r.batch = batch{
 				data: data, ends: r.ends[:n+1], shared: r.reuse, order: batches.Add(1),
 				source: int(r.c.found), cpu: int(r.c.cpu), lost: uint64(r.c.lost),
-				base: end + recordHeader*int(n) + int(r.c.remaining),
+				header: r.header, base: end + r.header*int(n) + int(r.c.remaining),
 			}
 			if !r.reuse {
 				r.used = end
@@ -707,7 +719,7 @@ func (r *reader) offer(reuse bool) (lost loss, err error) {
 	}
 	if unsafe.SliceData(w.data) != unsafe.SliceData(b.data) || len(w.data) != len(b.data) ||
 		unsafe.SliceData(w.ends) != unsafe.SliceData(b.ends) || w.shared != b.shared {
-		w = &window{data: b.data, ends: b.ends[:cap(b.ends)], shared: b.shared}
+		w = &window{data: b.data, ends: b.ends[:cap(b.ends)], shared: b.shared, header: b.header}
 	}
 	w.open(b)
 	b.from = b.count()
@@ -860,7 +872,7 @@ func (r *reader) inProcess(only int) int {
 			i = int(source.next_buffer)
 		}
 		if source.spilled && (only < 0 || i == only) {
-			size += int(alignRecord(uint32(source.spill_len))) + recordHeader
+			size += int(alignRecord(uint32(source.spill_len))) + r.header
 		}
 	}
 	return size
@@ -972,7 +984,7 @@ func (r *reader) spilled() (records []batch) {
 		records = append(records, batch{
 			data: C.GoBytes(unsafe.Pointer(source.spill), C.int(source.spill_len)),
 			ends: []uint32{0, uint32(source.spill_len)}, source: i,
-			base:  int(alignRecord(uint32(source.spill_len))) + recordHeader,
+			header: r.header, base: int(alignRecord(uint32(source.spill_len))) + r.header,
 			order: batches.Add(1),
 		})
 	}

@@ -317,7 +317,8 @@ static inline void copy_small(char *to, const char *from, size_t size)
 
 /*
  * What the processor fetches ahead by itself ends with the page, so take() fetches a page ahead.
- * It does so only if the kernel has written there already: a line that both want slows both down.
+ * It does so only if that much more was there, as a line that the kernel is writing to slows both
+ * down. What is discarded isn't counted: it is a guess.
  */
 #define FETCH_AHEAD 4096
 
@@ -566,7 +567,8 @@ static size_t remaining(const struct golibbpf_reader *reader)
 	size_t size = golibbpf_reader_available(reader, reader->found);
 
 	if (source->spilled && (source->rb || source->next_buffer == (size_t)reader->found))
-		size += GOLIBBPF_RECORD_HEADER + ALIGN_RECORD(source->spill_len);
+		size += (source->raw ? 0 : GOLIBBPF_RECORD_HEADER) +
+			ALIGN_RECORD(source->spill_len);
 	return size;
 }
 

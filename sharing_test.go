@@ -197,11 +197,12 @@ func TestClosedReaderWakesOthers(t *testing.T) {
 
 // Consuming ends though each record causes another one.
 func TestConsumeEnds(t *testing.T) {
-	const there = 100
+	// What comes meanwhile may be taken, too, but not more than a batch of it.
+	const there = 1000
 	calls := 0
 	next := func() error {
 		trigger(1)
-		if calls++; calls == 10*there {
+		if calls++; calls > there+maxRecords {
 			return errors.New("it doesn't end")
 		}
 		return nil
@@ -270,6 +271,30 @@ func TestReaderSizes(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(m)
+}
+
+func TestRawReaderSizes(t *testing.T) {
+	onOneCPU(t)
+	m := loadEvents(t)
+	r, err := NewPerfBufferRaw(getMap(t, m, "perf_events"), PerfBufferRawOptions{Pages: 2, Attr: *bpfOutput(1)}, func(int, RawPerfEvent) PerfEventRet {
+		return PerfEventDone
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	attach(t, m, "perf_send_sized")
+	for range 3 {
+		trigger(80)
+	}
+	for left := 3; left > 0; left-- {
+		if n, err := r.AvailableBytes(); n != left*96 || err != nil {
+			t.Errorf("%d bytes are available, %v, want %d", n, err, left*96)
+		}
+		if n, err := r.Consume(); n != 1 || err != nil {
+			t.Errorf("consumed %d, %v", n, err)
+		}
+	}
 }
 
 func TestNilArguments(t *testing.T) {
