@@ -3,7 +3,9 @@
 #include "../include/selftest.h"
 
 SEC("kretprobe")
-int prog(void *ctx)
+int BPF_KRETPROBE(prog, int result)
 {
-	return hit_if_target();
+	if (is_target() && result == -3) /* ESRCH */
+		hit(0, 1);
+	return 0;
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,12 @@ func KernelFunction(name string) (uint64, error) {
 		}
 	}
 	return 0, fmt.Errorf("the kernel has no function %s", name)
+}
+
+// SyscallFunction returns the name of the kernel's function for a system call.
+func SyscallFunction(call string) string {
+	prefix := map[string]string{"amd64": "__x64_sys_", "arm64": "__arm64_sys_"}
+	return prefix[runtime.GOARCH] + call
 }
 
 // Clock runs attach with a perf event that gives samples of this thread, which belongs to the link.
