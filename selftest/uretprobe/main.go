@@ -1,4 +1,5 @@
-// Uretprobe checks that a program runs when a function of a process returns, and sees its result.
+// Uretprobe checks that a program runs when a function of a process returns, and sees its result
+// and the cookie that it was attached with.
 package main
 
 import (
@@ -21,7 +22,13 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return selftest.One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+	err = selftest.Calls(object, 1, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 		return prog.AttachURetprobe(os.Getpid(), path, offset)
+	}, selftest.CallFunction)
+	if err != nil {
+		return err
+	}
+	return selftest.Calls(object, 1+selftest.Cookie, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+		return prog.AttachURetprobeWithOpts(os.Getpid(), path, offset, selftest.Cookie)
 	}, selftest.CallFunction)
 }
