@@ -3,8 +3,8 @@ package main
 
 import (
 	_ "embed"
-	"errors"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	bpf "github.com/seed-36717feb/libbpfgo"
 	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
@@ -19,17 +19,8 @@ func main() {
 
 func run() error {
 	return selftest.InNetwork(func() error {
-		attached := false
-		return selftest.One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
-			attached = true
+		return selftest.Denied(object, "prog", func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 			return prog.AttachXDP("lo")
-		}, func() error {
-			err := selftest.Datagram()
-			if attached && errors.Is(err, syscall.EAGAIN) {
-				attached = false // from now on
-				return nil
-			}
-			return err
-		})
+		}, selftest.Datagram, unix.EAGAIN)
 	})
 }

@@ -1,4 +1,5 @@
-// Xdp-native checks that a program runs in the driver of a network interface.
+// Xdp-native checks that a program runs in the driver of a network interface, which a link
+// chooses by itself, or behind it, as the flags say.
 package main
 
 import (
@@ -29,9 +30,31 @@ func run() error {
 		if err != nil {
 			return err
 		}
-		return selftest.Effect(module, func() (func() error, error) {
-			err := prog.AttachXDPLegacy("veth1", bpf.XDPFlagsDrvMode)
-			return func() error { return prog.DetachXDPLegacy("veth1", bpf.XDPFlagsDrvMode) }, err
-		}, func() error { return selftest.Across("veth0", "veth1") })
+		legacy := func(flags bpf.XDPFlags) func() (func() error, error) {
+			return func() (func() error, error) {
+				err := prog.AttachXDPLegacy("veth1", flags)
+				return func() error { return prog.DetachXDPLegacy("veth1", flags) }, err
+			}
+		}
+		for _, test := range []struct {
+			mode   byte
+			attach func() (detach func() error, err error)
+		}{
+			{selftest.XDPDriver, legacy(bpf.XDPFlagsDrvMode)},
+			{selftest.XDPGeneric, legacy(bpf.XDPFlagsSkbMode)},
+			{selftest.XDPDriver, func() (func() error, error) { return selftest.Attached(prog.AttachXDP("veth1")) }},
+		} {
+			err := selftest.Effect(module, func() (func() error, error) {
+				detach, err := test.attach()
+				if err == nil {
+					err = selftest.WantXDP("veth1", test.mode)
+				}
+				return detach, err
+			}, func() error { return selftest.Across("veth0", "veth1") })
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package selftest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -198,7 +199,7 @@ func PutSocket(sockets *bpf.BPFMap, key uint32, socket int) error {
 // sends, and brings them up.
 func MakePair(kind, name, peer string) error {
 	interfaceHeader := make([]byte, unix.SizeofIfInfomsg)
-	err := netlink(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, interfaceHeader,
+	_, err := netlink(unix.RTM_NEWLINK, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, interfaceHeader,
 		attribute(unix.IFLA_IFNAME, []byte(name+"\x00")),
 		attribute(unix.IFLA_LINKINFO,
 			attribute(unix.IFLA_INFO_KIND, []byte(kind)),
@@ -222,35 +223,74 @@ func attribute(kind uint16, value ...[]byte) []byte {
 	return append(a, make([]byte, -len(a)&(unix.NLMSG_ALIGNTO-1))...)
 }
 
-// netlink asks the kernel's routing for something and waits for its answer.
-func netlink(kind, flags uint16, parts ...[]byte) error {
+// attributes returns the values of attributes that follow each other.
+func attributes(message []byte) map[uint16][]byte {
+	values := make(map[uint16][]byte)
+	for len(message) >= unix.SizeofRtAttr {
+		size := int(binary.NativeEndian.Uint16(message))
+		if size < unix.SizeofRtAttr || size > len(message) {
+			break
+		}
+		values[binary.NativeEndian.Uint16(message[2:])] = message[unix.SizeofRtAttr:size]
+		message = message[min(size+(-size&(unix.NLMSG_ALIGNTO-1)), len(message)):]
+	}
+	return values
+}
+
+// How a network interface runs an XDP program.
+const (
+	XDPDriver  = 1
+	XDPGeneric = 2
+)
+
+// WantXDP checks how a network interface runs an XDP program.
+func WantXDP(name string, mode byte) error {
+	answer, err := netlink(unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg), attribute(unix.IFLA_IFNAME, []byte(name+"\x00")))
+	if err != nil {
+		return err
+	}
+	if len(answer) < unix.SizeofIfInfomsg {
+		return fmt.Errorf("an answer of %d bytes", len(answer))
+	}
+	xdp := attributes(attributes(answer[unix.SizeofIfInfomsg:])[unix.IFLA_XDP])
+	if got := xdp[unix.IFLA_XDP_ATTACHED]; !bytes.Equal(got, []byte{mode}) {
+		return fmt.Errorf("%s runs XDP in mode %d, want %d", name, got, mode)
+	}
+	return nil
+}
+
+// netlink asks the kernel's routing for something and returns what its answer has behind the header.
+func netlink(kind, flags uint16, parts ...[]byte) ([]byte, error) {
 	message := make([]byte, unix.SizeofNlMsghdr)
 	for _, part := range parts {
 		message = append(message, part...)
 	}
 	binary.NativeEndian.PutUint32(message, uint32(len(message)))
 	binary.NativeEndian.PutUint16(message[4:], kind)
-	binary.NativeEndian.PutUint16(message[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags)
+	binary.NativeEndian.PutUint16(message[6:], unix.NLM_F_REQUEST|flags)
 	socket, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer unix.Close(socket)
 	if err := unix.Sendto(socket, message, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
+		return nil, err
 	}
-	answer := make([]byte, 4096)
+	answer := make([]byte, 1<<16)
 	n, _, err := unix.Recvfrom(socket, answer, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if n < unix.SizeofNlMsghdr+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
-		return fmt.Errorf("an answer of %d bytes that is no result", n)
+	if n < unix.SizeofNlMsghdr+4 {
+		return nil, fmt.Errorf("an answer of %d bytes", n)
 	}
-	if code := int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])); code != 0 {
-		return unix.Errno(-code)
+	body := answer[unix.SizeofNlMsghdr:n]
+	if binary.NativeEndian.Uint16(answer[4:]) == unix.NLMSG_ERROR {
+		if code := int32(binary.NativeEndian.Uint32(body)); code != 0 {
+			return nil, unix.Errno(-code)
+		}
 	}
-	return nil
+	return body, nil
 }
 
 // up brings network interfaces up.
