@@ -44,15 +44,23 @@ func (e expectations) update(t *table) {
 	}
 }
 
+// missing returns a kernel of the expectations that isn't among these; the empty string if there is none.
+func (e expectations) missing(kernels []string) string {
+	for key := range e {
+		if !slices.Contains(kernels, key[1]) {
+			return key[1]
+		}
+	}
+	return ""
+}
+
 // documents tells why a table of these kernels is no documentation: it lacks tests or kernels.
 func (e expectations) documents(kernels []string) error {
 	if *only != "" {
 		return fmt.Errorf("the document is of all tests: it can't be written with %s alone", *only)
 	}
-	for key := range e {
-		if !slices.Contains(kernels, key[1]) {
-			return fmt.Errorf("the document is of all kernels that %s has: it can't be written without %s", *expected, key[1])
-		}
+	if kernel := e.missing(kernels); kernel != "" {
+		return fmt.Errorf("the document is of all kernels that %s has: it can't be written without %s", *expected, kernel)
 	}
 	return nil
 }

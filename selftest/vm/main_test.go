@@ -29,12 +29,16 @@ func TestParse(t *testing.T) {
 func TestTable(t *testing.T) {
 	tests := []string{"a", "b", "c"}
 	fill := func(codes ...int) *table {
-		table := newTable([]string{"old"})
-		results := make(map[string]result)
-		for i, code := range codes {
-			results[tests[i]] = result{Test: tests[i], Code: code, Output: "because"}
+		table := newTable([]string{"old", "new"})
+		old, passes := make(map[string]result), make(map[string]result)
+		for i, test := range tests {
+			if i < len(codes) {
+				old[test] = result{Test: test, Code: codes[i], Output: "because"}
+			}
+			passes[test] = result{Test: test}
 		}
-		table.add("old", "1.0", tests, results, nil)
+		table.add("old", "1.0", tests, old, nil)
+		table.add("new", "2.0", tests, passes, nil)
 		return table
 	}
 	good := fill(0, 77, 0)
@@ -66,6 +70,34 @@ func TestTable(t *testing.T) {
 	if unknown.ok() || len(unknown.wrong) != 1 {
 		t.Errorf("without expectations: %v", unknown.wrong)
 	}
+	everywhere := func(kernels ...string) *table {
+		table := newTable(kernels)
+		for _, kernel := range kernels {
+			table.add(kernel, "1.0", nil, map[string]result{
+				"a": {Test: "a"}, "b": {Test: "b", Code: codeSkipped}, "a/Sub": {Test: "a/Sub", Code: codeSkipped},
+			}, nil)
+		}
+		return table
+	}
+	want = make(expectations)
+	want.update(everywhere("old", "new"))
+	for _, test := range []struct {
+		only    string
+		kernels []string
+		wrong   []string
+	}{
+		{"", []string{"old", "new"}, []string{"b has skipped on every kernel"}},
+		{"", []string{"old"}, nil},
+		{"b", []string{"old", "new"}, nil},
+	} {
+		set(t, only, test.only)
+		table := everywhere(test.kernels...)
+		table.compare(want)
+		if !slices.Equal(table.wrong, test.wrong) {
+			t.Errorf("%q alone on %v: %q", test.only, test.kernels, table.wrong)
+		}
+	}
+	*only = ""
 	if text := good.markdown(time.Unix(0, 0)); !strings.Contains(text, "| b | – |") || !strings.Contains(text, "b on 1.0: because") {
 		t.Error(text)
 	}
@@ -202,16 +234,19 @@ func TestCpio(t *testing.T) {
 	}
 }
 
-// A machine with KVM that doesn't start, or doesn't come to its end, is emulated instead.
+// A machine with KVM that doesn't start is emulated instead, but not one that breaks later.
 func TestEmulatesWithoutKVM(t *testing.T) {
-	for name, script := range map[string]string{
-		"hangs":  "exec sleep 60",
-		"fails":  "exit 1",
-		"breaks": "echo @version 1.0; exit 1",
+	for name, test := range map[string]struct {
+		script, version, err string
+		emulated             bool
+	}{
+		"hangs":  {"exec sleep 60", "2.0", "", true},
+		"fails":  {"exit 1", "2.0", "", true},
+		"breaks": {"echo @version 1.0; echo Kernel panic; exit 1", "1.0", "Kernel panic", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			qemu := filepath.Join(t.TempDir(), "qemu")
-			script = "#!/bin/sh\ncase \"$*\" in *'-accel kvm'*) " + script + ";; esac\n" +
+			script := "#!/bin/sh\ncase \"$*\" in *'-accel kvm'*) " + test.script + ";; esac\n" +
 				"printf '@ver'; sleep 0.1; printf 'sion 2.0\\n@result {}\\n'\n"
 			if err := os.WriteFile(qemu, []byte(script), 0o700); err != nil {
 				t.Fatal(err)
@@ -223,10 +258,10 @@ func TestEmulatesWithoutKVM(t *testing.T) {
 			set(t, &startLimit, 200*time.Millisecond)
 			begin := time.Now()
 			version, _, err := boot(".", nil)
-			if err != nil || version != "2.0" {
+			if version != test.version || (err == nil) != (test.err == "") || !strings.Contains(fmt.Sprint(err), test.err) {
 				t.Errorf("%q, %v", version, err)
 			}
-			if kvm.Load() || time.Since(begin) > 30*time.Second {
+			if kvm.Load() == test.emulated || time.Since(begin) > 30*time.Second {
 				t.Errorf("KVM would be tried again: %v; it has taken %v", kvm.Load(), time.Since(begin))
 			}
 		})
