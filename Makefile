@@ -15,8 +15,13 @@ export GOFLAGS += -buildvcs=false
 
 MACHINE := $(shell uname -m)
 HOST := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
-# An ARCH of the environment is the kernel build's and not asked.
+# These are asked on the command line alone: in the environment, ARCH is the kernel build's, and UPDATE or
+# another of these anybody's.
 ARCH := $(HOST)
+TEST :=
+UPDATE :=
+DOC :=
+KERNEL := 6.1 newest
 
 TAGS := netgo,osusergo
 BUILD := build
@@ -154,7 +159,6 @@ selftests: all $(OVERLAY) ## Build the selftests, static programs, in build/self
 	@$(GO) build $(STATIC_FLAGS) -o $(BUILD)/selftest/ $(SELFTESTS)
 
 KERNELS := 6.1 6.12 newest
-KERNEL ?= 6.1 newest
 VARIANT := $(patsubst %,-%,$(filter-out amd64,$(ARCH)))
 vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERNEL=6.12 TEST=kprobe narrows, ARCH=arm64 emulates that
 	@scripts/deps vm-$(ARCH)
