@@ -159,6 +159,7 @@ selftests: all $(OVERLAY) ## Build the selftests, static programs, in build/self
 	@$(GO) build $(STATIC_FLAGS) -o $(BUILD)/selftest/ $(SELFTESTS)
 
 KERNELS := 6.1 6.12 newest
+LIBBPF_VERSION = $(shell sed -n 's/.*_VERSION //p' $(BUILD)/include/bpf/libbpf_version.h | paste -sd .)
 VARIANT := $(patsubst %,-%,$(filter-out amd64,$(ARCH)))
 vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERNEL=6.12 TEST=kprobe narrows, ARCH=arm64 emulates that
 	@scripts/deps vm-$(ARCH)
@@ -167,7 +168,7 @@ vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERN
 	@CGO_ENABLED=0 GOARCH= $(GO) build -o build/bin/vm ./selftest/vm
 	@build/bin/vm -arch $(ARCH) -init $(BUILD)/bin/vm -kernels $(BUILD)/kernels -tests $(BUILD)/selftest -go-tests $(BUILD)/gotest \
 		-expected selftest/expected$(VARIANT) $(if $(TEST),-test $(TEST)) $(if $(UPDATE),-update) \
-		$(if $(DOC),-document docs/kernels$(VARIANT).md) $(KERNEL)
+		$(if $(DOC),-document docs/kernels$(VARIANT).md -libbpf $(LIBBPF_VERSION)) $(KERNEL)
 
 $(BUILD)/gotest: all $(OVERLAY)
 	@rm -rf $@

@@ -15,11 +15,14 @@ func isGoTest(path string) bool {
 	return filepath.Ext(path) == ".test"
 }
 
-// goTestFlags leave out what takes long and depends little on the kernel, and what needs the sources, the go
-// command or a program that isn't static. Each line that tells what becomes of a test begins with goTestMark,
-// whatever was printed before it.
-var goTestFlags = []string{"-test.v=test2json", "-test.timeout=8m", "-test.skip", "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCorrupted|Fuzz|TestTwoThousandPerfBuffers|" +
-	"TestImplementsLines|TestCallbacksHaveTheirTypes|TestReadmeProgram|TestAttachUprobe"}
+// leftOut is the pattern of the tests that take long and depend little on the kernel, and of those that need the
+// sources, the go command or a program that isn't static.
+const leftOut = "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCorrupted|Fuzz|TestTwoThousandPerfBuffers|" +
+	"TestImplementsLines|TestCallbacksHaveTheirTypes|TestReadmeProgram|TestAttachUprobe"
+
+// With goTestFlags, each line that tells what becomes of a test begins with goTestMark, whatever was printed
+// before it.
+var goTestFlags = []string{"-test.v=test2json", "-test.timeout=8m", "-test.skip", leftOut}
 
 const goTestMark = "\x16"
 

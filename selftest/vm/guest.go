@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +22,7 @@ func guest() {
 	}
 	var name unix.Utsname
 	if err := unix.Uname(&name); err == nil {
-		fmt.Println(versionMark + unix.ByteSliceToString(name.Release[:]))
+		fmt.Println(versionMark + versionOf(unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:])))
 	}
 	paths, err := programs(guestTests, guestGoTests)
 	if err != nil {
@@ -41,6 +42,16 @@ func guest() {
 		fmt.Println(err)
 	}
 	select {}
+}
+
+// versionOf returns a kernel's version: what uname -r says and, in parentheses, the version of Debian's package,
+// which uname -v says.
+func versionOf(release, version string) string {
+	_, debian, _ := strings.Cut(version, "Debian ")
+	if fields := strings.Fields(debian); len(fields) > 0 {
+		release += " (" + fields[0] + ")"
+	}
+	return release
 }
 
 func prepare() error {

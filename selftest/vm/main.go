@@ -93,6 +93,7 @@ var (
 	update     = flag.Bool("update", false, "write what comes of the tests into that file")
 	only       = flag.String("test", "", "run this test alone")
 	document   = flag.String("document", "", "write the table to this file, in Markdown")
+	libbpf     = flag.String("libbpf", "", "libbpf's version, for the document")
 	timeLimit  = flag.Duration("timeout", 20*time.Minute, "how long a machine may run")
 )
 
@@ -392,6 +393,12 @@ func (t *table) add(kernel, version string, paths []string, results map[string]r
 	}
 }
 
+// release returns a kernel's version without that of its package.
+func (t *table) release(kernel string) string {
+	release, _, _ := strings.Cut(t.versions[kernel], " ")
+	return release
+}
+
 func (t *table) tests() []string {
 	return slices.Sorted(maps.Keys(t.results))
 }
@@ -468,7 +475,7 @@ func (t *table) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%-18s", "")
 	for _, kernel := range t.kernels {
-		fmt.Fprintf(&text, " %-22s", t.versions[kernel])
+		fmt.Fprintf(&text, " %-22s", t.release(kernel))
 	}
 	fmt.Fprintln(&text)
 	for _, test := range t.programs() {
@@ -511,8 +518,10 @@ func (t *table) each(outcome string, f func(r result, kernel string)) {
 // markdown returns the table for the documentation.
 func (t *table) markdown(now time.Time) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "# What works on which kernel\n\nMeasured by `make vmtest-all ARCH=%s DOC=1` on %s: each selftest (`selftest/`),\nand the Go tests of each package (`*.test`), in a virtual machine of each kernel.\n\n| |",
-		*arch, now.Format(time.DateOnly))
+	fmt.Fprintf(&text, "# What works on which kernel\n\nMeasured by `make vmtest-all ARCH=%s DOC=1` on %s with libbpf %s:\n"+
+		"each selftest (`selftest/`), and the Go tests of each package (`*.test`), but for those that match\n`%s`,\n"+
+		"in a virtual machine of each kernel, whose Debian package has the version in parentheses.\n\n| |",
+		*arch, now.Format(time.DateOnly), *libbpf, leftOut)
 	for _, kernel := range t.kernels {
 		fmt.Fprintf(&text, " %s |", t.versions[kernel])
 	}
@@ -527,7 +536,7 @@ func (t *table) markdown(now time.Time) string {
 	fmt.Fprintln(&text, "\nWhy tests were skipped:")
 	fmt.Fprintln(&text)
 	t.each(skipped, func(r result, kernel string) {
-		fmt.Fprintf(&text, "- %s on %s: %s\n", r.Test, t.versions[kernel], r.reason())
+		fmt.Fprintf(&text, "- %s on %s: %s\n", r.Test, t.release(kernel), r.reason())
 	})
 	return text.String()
 }

@@ -26,6 +26,17 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestVersionOf(t *testing.T) {
+	for version, want := range map[string]string{
+		"#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-16)": "6.1.0-56 (6.1.192-2)",
+		"#1 SMP": "6.1.0-56",
+	} {
+		if got := versionOf("6.1.0-56", version); got != want {
+			t.Errorf("%q: %q", version, got)
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	tests := []string{"a", "b", "c"}
 	fill := func(codes ...int) *table {
@@ -37,7 +48,7 @@ func TestTable(t *testing.T) {
 			}
 			passes[test] = result{Test: test}
 		}
-		table.add("old", "1.0", tests, old, nil)
+		table.add("old", "1.0 (1.0-2)", tests, old, nil)
 		table.add("new", "2.0", tests, passes, nil)
 		return table
 	}
@@ -98,7 +109,9 @@ func TestTable(t *testing.T) {
 		}
 	}
 	*only = ""
-	if text := good.markdown(time.Unix(0, 0)); !strings.Contains(text, "| b | – |") || !strings.Contains(text, "b on 1.0: because") {
+	set(t, libbpf, "1.7")
+	if text := good.markdown(time.Unix(0, 0)); !strings.Contains(text, "| b | – |") || !strings.Contains(text, "b on 1.0: because") ||
+		!strings.Contains(text, " 1.0 (1.0-2) |") || !strings.Contains(text, "with libbpf 1.7") || !strings.Contains(text, leftOut) {
 		t.Error(text)
 	}
 }
