@@ -43,10 +43,9 @@ var errNoFunction = fmt.Errorf("nil function: %w", syscall.EINVAL)
 type reader struct {
 	what    string // such as `ring buffer of map "events"`
 	objects []*object
-	unread  []*unread // of each ring
-	turns   []*unread // the same in the order in which they are locked
-	wake    *os.File  // epoll descriptors of libbpf's, for the runtime's poller
-	raw     syscall.RawConn
+	unread  []*unread             // of each ring
+	turns   []*unread             // the same in the order in which they are locked
+	fd      int                   // is readable when one of libbpf's epoll descriptors is
 	look    func(fd uintptr) bool // consume, as the poller wants it
 
 	guard // of c, which is freed while reading is held, too
@@ -81,7 +80,11 @@ type reader struct {
 	// ended means that no reading is possible any more.
 	ended atomic.Bool
 
-	state    sync.Mutex // of what follows
+	state sync.Mutex // of what follows
+	// wake is fd in the runtime's poller, once somebody has waited: it takes the news of perf events from
+	// everybody else who polls.
+	wake     *os.File
+	raw      syscall.RawConn
 	deadline time.Time
 	interval time.Duration // how often to look for records that were not announced; 0 is never
 	flushing bool
@@ -355,7 +358,7 @@ func newReader(kind string, maps []*BPFMap, add func(c *C.struct_golibbpf_reader
 	if c == nil {
 		return nil, failed(pointerError(errno), "make %s", what)
 	}
-	r := &reader{what: what, c: c, header: recordHeader, scratchLen: minScratch}
+	r := &reader{what: what, c: c, fd: -1, header: recordHeader, scratchLen: minScratch}
 	r.window.Store(new(window))
 	r.look = func(uintptr) bool { return r.consume() }
 	defer func() {
@@ -373,7 +376,7 @@ func newReader(kind string, maps []*BPFMap, add func(c *C.struct_golibbpf_reader
 	if r.sources()[0].raw {
 		r.header = 0
 	}
-	if r.wake, r.raw, err = pollable(what, fds); err != nil {
+	if r.fd, err = joined(fds); err != nil {
 		return nil, failed(err, "make %s", what)
 	}
 	for _, object := range r.objects {
@@ -415,34 +418,46 @@ func (r *reader) sources() []C.struct_golibbpf_source {
 	return unsafe.Slice(first, int(r.c.source_count))
 }
 
-// pollable returns a file that becomes readable in the runtime's poller when one of the descriptors, of
-// libbpf's, does.
-func pollable(name string, fds []C.int) (file *os.File, raw syscall.RawConn, err error) {
-	var fd int
+// joined returns a new descriptor that is readable when one of those is, of which each is an epoll descriptor
+// if there are several.
+func joined(fds []C.int) (int, error) {
 	if len(fds) == 1 {
-		fd, err = unix.FcntlInt(uintptr(fds[0]), unix.F_DUPFD_CLOEXEC, 0)
-	} else {
-		fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+		return unix.FcntlInt(uintptr(fds[0]), unix.F_DUPFD_CLOEXEC, 0)
 	}
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil, nil, err
+		return -1, err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return nil, nil, err
-	}
-	file = os.NewFile(uintptr(fd), name)
-	raw, err = file.SyscallConn()
-	if len(fds) > 1 {
-		for _, of := range fds {
-			err = errors.Join(err, unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, int(of), &unix.EpollEvent{Events: unix.EPOLLIN}))
+	for _, of := range fds {
+		if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, int(of), &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
+			unix.Close(fd)
+			return -1, err
 		}
 	}
-	if err != nil {
-		file.Close()
+	return fd, nil
+}
+
+// pollable makes a descriptor a file in the runtime's poller, to which it belongs then unless there is an error.
+func pollable(name string, fd int) (*os.File, syscall.RawConn, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, nil, err
 	}
+	file := os.NewFile(uintptr(fd), name)
+	raw, _ := file.SyscallConn() // which an open file has
 	return file, raw, nil
+}
+
+// closeWake closes fd, which ends a wait. The reading has ended.
+func (r *reader) closeWake() {
+	r.state.Lock()
+	defer r.state.Unlock()
+	switch {
+	case r.wake != nil:
+		r.wake.Close()
+	case r.fd >= 0:
+		unix.Close(r.fd)
+	}
+	r.fd = -1
 }
 
 // fill waits until there is a batch; reuse tells whether its memory may be written again afterwards.
@@ -456,7 +471,9 @@ func (r *reader) fill(ctx context.Context, reuse bool) error {
 		if r.more && r.consume() {
 			return r.err
 		}
-		r.arm(ctx)
+		if err := r.arm(ctx); err != nil {
+			return err
+		}
 		err := r.raw.Read(r.look)
 		if err == nil {
 			return r.err
@@ -522,10 +539,18 @@ func (r *reader) lockReading(ctx context.Context) {
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// arm makes the coming wait end in time.
-func (r *reader) arm(ctx context.Context) {
+// arm prepares a wait, which is to end in time.
+func (r *reader) arm(ctx context.Context) (err error) {
 	r.state.Lock()
 	defer r.state.Unlock()
+	if r.ended.Load() {
+		return os.ErrClosed
+	}
+	if r.wake == nil {
+		if r.wake, r.raw, err = pollable(r.what, r.fd); err != nil {
+			return err
+		}
+	}
 	until := r.deadline
 	if r.interval > 0 {
 		if next := time.Now().Add(r.interval); until.IsZero() || next.Before(until) {
@@ -534,10 +559,11 @@ func (r *reader) arm(ctx context.Context) {
 	}
 	// An interrupt sets its reason before it sets its deadline: it is seen here, or its deadline is
 	// the later one.
-	if r.flushing || r.ended.Load() || ctx.Err() != nil || r.impatient.Load() > 0 {
+	if r.flushing || ctx.Err() != nil || r.impatient.Load() > 0 {
 		until = past
 	}
 	r.setWake(until)
+	return nil
 }
 
 func (r *reader) setWake(deadline time.Time) {
@@ -991,16 +1017,14 @@ func (r *reader) spilled() (records []batch) {
 	return records
 }
 
-// epollFD returns the descriptor that wake has.
+// epollFD returns fd, -1 once the reading has ended.
 func (r *reader) epollFD() int {
-	if r.use() != nil {
+	r.state.Lock()
+	defer r.state.Unlock()
+	if r.ended.Load() {
 		return -1
 	}
-	defer r.done()
-	n := -1
-	// Fd would make the file block.
-	_ = r.raw.Control(func(fd uintptr) { n = int(fd) })
-	return n
+	return r.fd
 }
 
 // availableBytes returns how many bytes there are to be read, with the records' headers; without those in the
@@ -1048,9 +1072,7 @@ func (r *reader) end() {
 // close ends the reading and frees what is C's. Closing again does nothing.
 func (r *reader) close() {
 	r.end()
-	if r.wake != nil {
-		r.wake.Close()
-	}
+	r.closeWake()
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	if r.lock() != nil {

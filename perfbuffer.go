@@ -141,8 +141,8 @@ func (pb *PerfBuffer) Err() error {
 // A PerfRecord is an event of a perf event array, or tells how many were lost.
 type PerfRecord struct {
 	CPU int
-	// RawSample is what the program has sent and, at the end, up to 7 bytes of padding; nil if events
-	// were lost.
+	// RawSample is what the program has sent and, at the end, up to 7 bytes of padding; empty if events
+	// were lost, which LostSamples tells.
 	RawSample []byte
 	// LostSamples is how many events the CPU's buffer had no room for, since the last that was read.
 	LostSamples uint64
@@ -361,7 +361,8 @@ func (p *perfBuffers) Map() *BPFMap {
 }
 
 // EpollFD returns a descriptor, which belongs to the reader, that becomes readable when events come; -1
-// once it is closed.
+// once it is closed. The kernel tells one poller of each event: a call of the reader's that has waited, or
+// another poller, may take the news.
 //
 // Implements: perf_buffer__epoll_fd
 func (p *perfBuffers) EpollFD() int {

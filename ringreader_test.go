@@ -246,6 +246,47 @@ func TestRingBufReaderEndsWaits(t *testing.T) {
 	}
 }
 
+// readable tells what poll says about a descriptor.
+func readable(t *testing.T, fd int) bool {
+	t.Helper()
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n == 1
+}
+
+func TestReadersEpollFD(t *testing.T) {
+	onOneCPU(t)
+	m := loadMain(t)
+	ring := newRing(t, m, "events")
+	attach(t, m, "send_many")
+	if readable(t, ring.EpollFD()) {
+		t.Error("there is no record, and the descriptor is readable")
+	}
+	trigger(1)
+	if !readable(t, ring.EpollFD()) {
+		t.Error("there is a record, and the descriptor isn't readable")
+	}
+	if _, err := ring.Read(); err != nil {
+		t.Fatal(err)
+	}
+	if readable(t, ring.EpollFD()) {
+		t.Error("the record was read, and the descriptor is readable")
+	}
+
+	m = loadEvents(t)
+	perf := newPerf(t, m, PerfReaderOptions{})
+	attach(t, m, "perf_send_many")
+	if readable(t, perf.EpollFD()) {
+		t.Error("there is no event, and the descriptor is readable")
+	}
+	trigger(1)
+	if !readable(t, perf.EpollFD()) {
+		t.Error("there is an event, and the descriptor isn't readable")
+	}
+}
+
 // What a reader has taken and not handed out is for the next one, whichever form that has.
 func TestUnreadRecordsSurviveClose(t *testing.T) {
 	m := loadMain(t)

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrNoSpace means that a user ring buffer is too full for a sample; it is syscall.ENOSPC.
@@ -126,7 +128,13 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ring.wake, ring.raw, err = pollable(ring.what, []C.int{bpfMap.fd}); err == nil {
+	fd, err := joined([]C.int{bpfMap.fd})
+	if err == nil {
+		if ring.wake, ring.raw, err = pollable(ring.what, fd); err != nil {
+			unix.Close(fd)
+		}
+	}
+	if err == nil {
 		err = o.adopt(ring)
 	}
 	if err != nil {

@@ -22,8 +22,8 @@ var ErrFlushed = libbpfgo.ErrFlushed
 type Record struct {
 	// CPU is where the event is from.
 	CPU int
-	// RawSample is what the program has sent and, at the end, up to 7 bytes of padding; nil if events
-	// were lost.
+	// RawSample is what the program has sent and, at the end, up to 7 bytes of padding; empty if events
+	// were lost, which LostSamples tells.
 	RawSample []byte
 	// LostSamples is how many events there was no room for.
 	LostSamples uint64
