@@ -237,7 +237,7 @@ func boot(kernel string, paths []string) (version string, results map[string]res
 			return version, results, err
 		}
 		kvm.Store(false)
-		fmt.Fprintln(os.Stderr, "vm: emulating, as a machine with KVM has not started:", err)
+		fmt.Fprintln(os.Stderr, "vm: emulating, instead of KVM:", err)
 	}
 	// One thread: the emulation of several races with kernels that change their own code.
 	return emulate("tcg,thread=single", machines[*arch].processor, dir, image.Name(), *timeLimit, *timeLimit)
