@@ -73,14 +73,14 @@ func run() error {
 	if err := heading(); err != nil {
 		return err
 	}
-	filled, woken := make(map[string]map[form]peer.Result), make(map[string]map[form]peer.Result)
+	filled, woken, waited := make(map[string]map[form]peer.Result), make(map[string]map[form]peer.Result), make(map[string]map[form]peer.Result)
 	for _, kind := range kinds {
 		var err error
 		if filled[kind], err = full(kind); err != nil {
 			return err
 		}
 	}
-	for _, job := range []peer.Job{{Kind: "ring", Count: 1}, {Kind: "ring", Count: 2}, {Kind: "perf", Count: 1}} {
+	for _, job := range []peer.Job{{Kind: "ring", Count: 1}, {Kind: "ring", Count: 2}, {Kind: "perf", Count: 1}, {Kind: "perf", Count: 2}} {
 		job.Scenario, job.Size = "producers", 64
 		threads := "one thread sends"
 		if job.Count > 1 {
@@ -104,10 +104,12 @@ func run() error {
 			return err
 		}
 	}
-	if err := idle(); err != nil {
-		return err
+	for _, kind := range kinds {
+		if waited[kind], err = idle(kind); err != nil {
+			return err
+		}
 	}
-	summary(filled, woken, written)
+	summary(filled, woken, waited, written)
 	return nil
 }
 
@@ -188,16 +190,17 @@ func latency(kind string) (map[form]peer.Result, error) {
 	return best, nil
 }
 
-func idle() error {
-	fmt.Printf("\n## Waiting for two seconds without an event, ring buffer\n\n| | threads more | processor time | allocations |\n|---|---|---|---|\n")
-	best, err := measure(waiting, peer.Job{Scenario: "idle", Kind: "ring", Size: 16})
+// idle prints what readers cost that wait, and returns what was measured.
+func idle(kind string) (map[form]peer.Result, error) {
+	fmt.Printf("\n## Eight readers that wait for two seconds without an event, %s buffer\n\n| | threads more | processor time | allocations |\n|---|---|---|---|\n", kind)
+	best, err := measure(waiting, peer.Job{Scenario: "idle", Kind: kind, Size: 16})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, f := range waiting {
 		fmt.Printf("| %v | %d | %.3f %% | %.0f |\n", f, best[f].Threads, best[f].CPU*100, best[f].Allocations)
 	}
-	return nil
+	return best, nil
 }
 
 // measure runs each form's process in turn, round by round, and returns the best results.

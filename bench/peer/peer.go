@@ -349,20 +349,30 @@ func user(object Object, job Job, result *Result) error {
 	return nil
 }
 
-// idle waits for events that don't come.
+// idle has several readers wait for events that don't come.
 func idle(object Object, job Job, result *Result) error {
 	debug.SetGCPercent(-1)
+	const readers = 8
+	// As many threads as these need to run, the runtime has anyway.
+	together(readers, func(int) {
+		for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
+		}
+	})
 	threads := countThreads()
-	source, err := open(object, job)
-	if err != nil {
-		return err
+	sources := make([]Source, readers)
+	for i := range sources {
+		var err error
+		if job.Kind == "perf" {
+			sources[i], err = object.Perf(job.Form, 1)
+		} else {
+			sources[i], err = object.Ring(job.Form, fmt.Sprintf("ring%d", i))
+		}
+		if err != nil {
+			return err
+		}
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = source.Read(1)
-	}()
-	time.Sleep(100 * time.Millisecond)
+	go together(readers, func(i int) { _, _ = sources[i].Read(1) })
+	time.Sleep(500 * time.Millisecond)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	begin, used := time.Now(), cpuTime()
@@ -371,8 +381,23 @@ func idle(object Object, job Job, result *Result) error {
 	runtime.ReadMemStats(&after)
 	result.Allocations = float64(after.Mallocs - before.Mallocs)
 	result.Threads = countThreads() - threads
-	source.Close()
+	for _, source := range sources {
+		source.Close()
+	}
 	return nil
+}
+
+// together runs f for 0 to before n, all at a time, and returns when all have ended.
+func together(n int, f func(i int)) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for i := range n {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			f(i)
+		}()
+	}
 }
 
 func countThreads() int {
