@@ -43,6 +43,16 @@ const (
 
 func loadAttach(t *testing.T, programs ...string) *Module {
 	t.Helper()
+	m, err := tryLoadAttach(t, programs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// tryLoadAttach returns the error of the load.
+func tryLoadAttach(t *testing.T, programs ...string) (*Module, error) {
+	t.Helper()
 	needBPF(t)
 	m, err := NewModuleFromFile("testdata/attach.bpf.o")
 	if err != nil {
@@ -59,10 +69,7 @@ func loadAttach(t *testing.T, programs ...string) *Module {
 			t.Fatal(err)
 		}
 	}
-	if err := m.BPFLoadObject(); err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return m, m.BPFLoadObject()
 }
 
 func calls(t *testing.T, m *Module, key uint32) uint64 {
@@ -192,12 +199,13 @@ func TestAttachUprobeMulti(t *testing.T) {
 		wantErr(t, err, errors.ErrUnsupported, "libbpf 1.3")
 		return
 	}
-	needKernel(t, 6, 6, "uprobe.multi")
-	m := loadAttach(t, "on_uprobe_multi")
+	m, err := tryLoadAttach(t, "on_uprobe_multi")
+	needKernel(t, err)
 	path, first := libcFunction(t, "epoll_create1")
 	_, second := libcFunction(t, "getpagesize")
 	prog := getProgram(t, m, "on_uprobe_multi")
 	link, err := prog.AttachUprobeMulti(os.Getpid(), path, []uint64{first, second}, []uint64{1000, 1})
+	needKernel(t, err)
 	wantCalls(t, m, callsUprobeMulti, link, err, func() { makeEpoll(m) })
 	if n := calls(t, m, callsUprobeMulti); n < 1001 || n%1000 == 0 {
 		t.Errorf("the cookies add up to %d", n)
@@ -214,20 +222,14 @@ func TestAttachUprobeMulti(t *testing.T) {
 	wantErr(t, err, syscall.EINVAL, "2 functions, 1 cookies")
 }
 
-// needKernel skips on kernels before the one that brought what a test needs.
-func needKernel(t *testing.T, major, minor int, what string) {
+// needKernel skips where the kernel refused by EINVAL what came with a later one.
+func needKernel(t *testing.T, err error) {
 	t.Helper()
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		t.Fatal(err)
+	if errors.Is(err, syscall.EINVAL) {
+		t.Skip(err)
 	}
-	release := unix.ByteSliceToString(name.Release[:])
-	var haveMajor, haveMinor int
-	if _, err := fmt.Sscanf(release, "%d.%d", &haveMajor, &haveMinor); err != nil {
+	if err != nil {
 		t.Fatal(err)
-	}
-	if haveMajor < major || haveMajor == major && haveMinor < minor {
-		t.Skipf("%s needs Linux %d.%d, this is %s", what, major, minor, release)
 	}
 }
 
@@ -510,27 +512,27 @@ func TestAttachXDPLegacy(t *testing.T) {
 	})
 }
 
-// needAttach skips where the kernel or libbpf 1.x is older than what attach needs; in the latter case,
-// attach must say so.
-func needAttach(t *testing.T, libbpf, major, minor int, program string, attach func(*BPFProg) error) {
+// needAttach skips where libbpf 1.x is older than what attach needs, which must say so.
+func needAttach(t *testing.T, libbpf int, program string, attach func(*BPFProg) error) {
 	t.Helper()
 	if err := needLibbpf(1, libbpf, program); err != nil {
 		prog := getProgram(t, loadAttach(t), program)
 		wantErr(t, attach(prog), errors.ErrUnsupported, program, fmt.Sprintf("libbpf 1.%d", libbpf))
 		t.Skip(err)
 	}
-	needKernel(t, major, minor, program)
 }
 
 func TestAttachTCX(t *testing.T) {
-	needAttach(t, 3, 6, 6, "on_packet", func(prog *BPFProg) error {
+	needAttach(t, 3, "on_packet", func(prog *BPFProg) error {
 		_, err := prog.AttachTCX("lo", OrderOpts{})
 		return err
 	})
-	m := loadAttach(t, "on_tcx", "on_netkit")
+	m, err := tryLoadAttach(t, "on_tcx", "on_netkit")
+	needKernel(t, err)
 	prog := getProgram(t, m, "on_tcx")
 	inOwnNetwork(t, func() {
 		link, err := prog.AttachTCX("lo", OrderOpts{})
+		needKernel(t, err)
 		wantCalls(t, m, callsTCX, link, err, func() { ping(t) })
 
 		other := getProgram(t, loadAttach(t, "on_tcx"), "on_tcx")
@@ -567,11 +569,12 @@ func TestAttachTCX(t *testing.T) {
 }
 
 func TestAttachNetfilter(t *testing.T) {
-	needAttach(t, 3, 6, 4, "on_packet", func(prog *BPFProg) error {
+	needAttach(t, 3, "on_packet", func(prog *BPFProg) error {
 		_, err := prog.AttachNetfilter(NetfilterOpts{})
 		return err
 	})
-	m := loadAttach(t, "on_netfilter")
+	m, err := tryLoadAttach(t, "on_netfilter")
+	needKernel(t, err)
 	prog := getProgram(t, m, "on_netfilter")
 	inOwnNetwork(t, func() {
 		link, err := prog.AttachNetfilter(NetfilterOpts{ProtocolFamily: unix.AF_INET, Priority: -100})
@@ -584,7 +587,7 @@ func TestAttachNetfilter(t *testing.T) {
 }
 
 func TestAttachSockMap(t *testing.T) {
-	needAttach(t, 5, 6, 10, "on_message", func(prog *BPFProg) error {
+	needAttach(t, 5, "on_message", func(prog *BPFProg) error {
 		_, err := prog.AttachSockMap(1)
 		return err
 	})
@@ -593,6 +596,7 @@ func TestAttachSockMap(t *testing.T) {
 	sockets := getMap(t, m, "sockets")
 	inOwnNetwork(t, func() {
 		link, err := prog.AttachSockMap(sockets.FileDescriptor())
+		needKernel(t, err)
 		wantCalls(t, m, callsMessage, link, err, func() { sendThrough(t, sockets) })
 	})
 	leaksNothing(t, func() {
@@ -648,12 +652,14 @@ func TestAttachCookies(t *testing.T) {
 	_, err = getProgram(t, m, "on_tracepoint").AttachKsyscall("no_such_call", KsyscallOpts{})
 	wantErr(t, err, syscall.ENOENT, "on_tracepoint", `system call "no_such_call"`)
 
-	needAttach(t, 4, 6, 10, "on_tracepoint", func(prog *BPFProg) error {
+	needAttach(t, 4, "on_tracepoint", func(prog *BPFProg) error {
 		_, err := prog.AttachRawTracepointOpts("sys_enter", RawTracepointOpts{})
 		return err
 	})
-	m = loadAttach(t, "on_raw_tracepoint", "on_trace")
+	m, err = tryLoadAttach(t, "on_raw_tracepoint", "on_trace")
+	needKernel(t, err)
 	link, err = getProgram(t, m, "on_trace").AttachTraceOpts(TraceOpts{Cookie: 1000})
+	needKernel(t, err)
 	wantCalls(t, m, callsCookie, link, err, func() { trigger(0) })
 	link, err = getProgram(t, m, "on_raw_tracepoint").AttachRawTracepointOpts("sys_enter", RawTracepointOpts{Cookie: 1000})
 	wantCalls(t, m, callsCookie, link, err, func() { trigger(0) })
@@ -663,7 +669,7 @@ func TestAttachCookies(t *testing.T) {
 }
 
 func TestAttachCgroupOpts(t *testing.T) {
-	needAttach(t, 6, 6, 17, "on_connect", func(prog *BPFProg) error {
+	needAttach(t, 6, "on_connect", func(prog *BPFProg) error {
 		_, err := prog.AttachCgroupOpts("/", OrderOpts{})
 		return err
 	})
@@ -672,6 +678,7 @@ func TestAttachCgroupOpts(t *testing.T) {
 	prog := getProgram(t, m, "on_connect")
 	inOwnNetwork(t, func() {
 		link, err := prog.AttachCgroupOpts(cgroup, OrderOpts{Flags: BPFFBefore})
+		needKernel(t, err)
 		wantCalls(t, m, callsCgroup, link, err, func() { connect(t) })
 	})
 	_, err := prog.AttachCgroupOpts(cgroup, OrderOpts{ExpectedRevision: 1 << 40})

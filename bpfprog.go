@@ -1069,7 +1069,7 @@ func (p *BPFProg) AttachCgroup(cgroupV2DirPath string) (*BPFLink, error) {
 }
 
 // AttachCgroupOpts is AttachCgroup at a place among the other programs of the cgroup. It needs libbpf 1.6
-// and Linux 6.17.
+// and Linux 6.17, or an older one to which that was brought, as Debian's 6.12.117.
 //
 // Implements: bpf_program__attach_cgroup_opts
 func (p *BPFProg) AttachCgroupOpts(cgroupV2DirPath string, opts OrderOpts) (*BPFLink, error) {
