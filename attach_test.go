@@ -200,12 +200,12 @@ func TestAttachUprobeMulti(t *testing.T) {
 		return
 	}
 	m, err := tryLoadAttach(t, "on_uprobe_multi")
-	needKernel(t, err)
+	needKernel(t, err, 6, 6)
 	path, first := libcFunction(t, "epoll_create1")
 	_, second := libcFunction(t, "getpagesize")
 	prog := getProgram(t, m, "on_uprobe_multi")
 	link, err := prog.AttachUprobeMulti(os.Getpid(), path, []uint64{first, second}, []uint64{1000, 1})
-	needKernel(t, err)
+	needKernel(t, err, 6, 6)
 	wantCalls(t, m, callsUprobeMulti, link, err, func() { makeEpoll(m) })
 	if n := calls(t, m, callsUprobeMulti); n < 1001 || n%1000 == 0 {
 		t.Errorf("the cookies add up to %d", n)
@@ -222,15 +222,25 @@ func TestAttachUprobeMulti(t *testing.T) {
 	wantErr(t, err, syscall.EINVAL, "2 functions, 1 cookies")
 }
 
-// needKernel skips where the kernel refused by EINVAL what came with a later one.
-func needKernel(t *testing.T, err error) {
+// needKernel skips where a kernel before the one that brought a feature to all has refused it by EINVAL.
+func needKernel(t *testing.T, err error, major, minor int) {
 	t.Helper()
-	if errors.Is(err, syscall.EINVAL) {
-		t.Skip(err)
+	if err == nil {
+		return
 	}
-	if err != nil {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
 		t.Fatal(err)
 	}
+	var haveMajor, haveMinor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &haveMajor, &haveMinor); err != nil {
+		t.Fatal(err)
+	}
+	older := haveMajor < major || haveMajor == major && haveMinor < minor
+	if older && errors.Is(err, syscall.EINVAL) {
+		t.Skip(err)
+	}
+	t.Fatal(err)
 }
 
 func TestAttachPerfEvent(t *testing.T) {
@@ -528,11 +538,11 @@ func TestAttachTCX(t *testing.T) {
 		return err
 	})
 	m, err := tryLoadAttach(t, "on_tcx", "on_netkit")
-	needKernel(t, err)
+	needKernel(t, err, 6, 7)
 	prog := getProgram(t, m, "on_tcx")
 	inOwnNetwork(t, func() {
 		link, err := prog.AttachTCX("lo", OrderOpts{})
-		needKernel(t, err)
+		needKernel(t, err, 6, 6)
 		wantCalls(t, m, callsTCX, link, err, func() { ping(t) })
 
 		other := getProgram(t, loadAttach(t, "on_tcx"), "on_tcx")
@@ -574,7 +584,7 @@ func TestAttachNetfilter(t *testing.T) {
 		return err
 	})
 	m, err := tryLoadAttach(t, "on_netfilter")
-	needKernel(t, err)
+	needKernel(t, err, 6, 4)
 	prog := getProgram(t, m, "on_netfilter")
 	inOwnNetwork(t, func() {
 		link, err := prog.AttachNetfilter(NetfilterOpts{ProtocolFamily: unix.AF_INET, Priority: -100})
@@ -596,7 +606,7 @@ func TestAttachSockMap(t *testing.T) {
 	sockets := getMap(t, m, "sockets")
 	inOwnNetwork(t, func() {
 		link, err := prog.AttachSockMap(sockets.FileDescriptor())
-		needKernel(t, err)
+		needKernel(t, err, 6, 10)
 		wantCalls(t, m, callsMessage, link, err, func() { sendThrough(t, sockets) })
 	})
 	leaksNothing(t, func() {
@@ -657,9 +667,9 @@ func TestAttachCookies(t *testing.T) {
 		return err
 	})
 	m, err = tryLoadAttach(t, "on_raw_tracepoint", "on_trace")
-	needKernel(t, err)
+	needKernel(t, err, 6, 10)
 	link, err = getProgram(t, m, "on_trace").AttachTraceOpts(TraceOpts{Cookie: 1000})
-	needKernel(t, err)
+	needKernel(t, err, 6, 10)
 	wantCalls(t, m, callsCookie, link, err, func() { trigger(0) })
 	link, err = getProgram(t, m, "on_raw_tracepoint").AttachRawTracepointOpts("sys_enter", RawTracepointOpts{Cookie: 1000})
 	wantCalls(t, m, callsCookie, link, err, func() { trigger(0) })
@@ -678,7 +688,7 @@ func TestAttachCgroupOpts(t *testing.T) {
 	prog := getProgram(t, m, "on_connect")
 	inOwnNetwork(t, func() {
 		link, err := prog.AttachCgroupOpts(cgroup, OrderOpts{Flags: BPFFBefore})
-		needKernel(t, err)
+		needKernel(t, err, 6, 17)
 		wantCalls(t, m, callsCgroup, link, err, func() { connect(t) })
 	})
 	_, err := prog.AttachCgroupOpts(cgroup, OrderOpts{ExpectedRevision: 1 << 40})
