@@ -298,6 +298,7 @@ func (rb *UserRingBuffer) ReserveBlocking(size int, timeout time.Duration) (*Sam
 }
 
 func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample, error) {
+	looked := ring.looked.Load()
 	sample, err := ring.reserve(size)
 	if !errors.Is(err, ErrNoSpace) || timeout == 0 {
 		return sample, err
@@ -310,14 +311,14 @@ func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample,
 	}
 	// The poller has one deadline for all who wait, so one waits there, and the others for him to look.
 	for leading := false; !leading; {
-		looked := ring.looked.Load()
-		if sample, err = ring.reserve(size); !errors.Is(err, ErrNoSpace) {
-			return sample, err
-		}
 		select {
 		case ring.leading <- struct{}{}:
 			leading = true
 		case <-*looked:
+			looked = ring.looked.Load()
+			if sample, err = ring.reserve(size); !errors.Is(err, ErrNoSpace) {
+				return sample, err
+			}
 		case <-over:
 			return ring.reserve(size)
 		}
