@@ -12,12 +12,5 @@ import (
 var object []byte
 
 func main() {
-	selftest.Run(run)
-}
-
-func run() error {
-	return selftest.One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
-		link, err := prog.AttachKprobeOpts("security_task_getpgid", bpf.KprobeOpts{AttachMode: bpf.ProbeAttachModeLegacy})
-		return selftest.MadeBy(bpf.ProbeAttachModeLegacy, link, err)
-	}, selftest.Syscall, selftest.KprobeRefusals()...)
+	selftest.Run(func() error { return selftest.KprobeBy(object, bpf.ProbeAttachModeLegacy) })
 }

@@ -94,6 +94,26 @@ func one(object []byte, name string, attach func(*bpf.BPFProg) (*bpf.BPFLink, er
 	}, provoke)
 }
 
+// KprobeBy is [One] by a kprobe that is made in that mode.
+func KprobeBy(object []byte, mode bpf.ProbeAttachMode) error {
+	return One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+		link, err := prog.AttachKprobeOpts("security_task_getpgid", bpf.KprobeOpts{AttachMode: mode})
+		return MadeBy(mode, link, err)
+	}, Syscall, KprobeRefusals()...)
+}
+
+// UprobeBy is [One] by a uprobe that is made in that mode.
+func UprobeBy(object []byte, mode bpf.ProbeAttachMode) error {
+	path, offset, err := Function("selftest_function")
+	if err != nil {
+		return err
+	}
+	return One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+		link, err := prog.AttachUprobeOpts(os.Getpid(), path, offset, bpf.UprobeOpts{AttachMode: mode})
+		return MadeBy(mode, link, err)
+	}, CallFunction)
+}
+
 // Calls is [One] for a program that counts n each time that it is provoked.
 func Calls(object []byte, n uint64, attach func(*bpf.BPFProg) (*bpf.BPFLink, error), provoke func() error, refusals ...error) error {
 	var module *bpf.Module
