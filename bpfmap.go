@@ -1,14 +1,24 @@
 package libbpfgo
 
 /*
-#cgo noescape bpf_map_lookup_elem_flags
-#cgo nocallback bpf_map_lookup_elem_flags
-#cgo noescape bpf_map_update_elem
-#cgo nocallback bpf_map_update_elem
-#cgo noescape bpf_map_delete_elem
-#cgo nocallback bpf_map_delete_elem
-#cgo noescape bpf_map_get_next_key
-#cgo nocallback bpf_map_get_next_key
+#cgo noescape golibbpf_map_lookup
+#cgo nocallback golibbpf_map_lookup
+#cgo noescape golibbpf_map_lookup_and_delete
+#cgo nocallback golibbpf_map_lookup_and_delete
+#cgo noescape golibbpf_map_update
+#cgo nocallback golibbpf_map_update
+#cgo noescape golibbpf_map_delete
+#cgo nocallback golibbpf_map_delete
+#cgo noescape golibbpf_map_next_key
+#cgo nocallback golibbpf_map_next_key
+#cgo noescape golibbpf_map_lookup_batch
+#cgo nocallback golibbpf_map_lookup_batch
+#cgo noescape golibbpf_map_lookup_and_delete_batch
+#cgo nocallback golibbpf_map_lookup_and_delete_batch
+#cgo noescape golibbpf_map_update_batch
+#cgo nocallback golibbpf_map_update_batch
+#cgo noescape golibbpf_map_delete_batch
+#cgo nocallback golibbpf_map_delete_batch
 #include "helpers_cgo.h"
 */
 import "C"
@@ -408,7 +418,7 @@ func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
 		if value == nil {
 			return fmt.Errorf("nil value: %w", syscall.EINVAL)
 		}
-		return codeOf(C.bpf_map__set_initial_value(m.c, value, C.size_t(m.valueSize)))
+		return codeOf(C.golibbpf_map_set_initial_value(m.c, (*C.char)(value), C.size_t(m.valueSize)))
 	})
 }
 
@@ -730,8 +740,8 @@ func (e *elements) GetValueAndDeleteKeyFlags(key unsafe.Pointer, flags MapFlag) 
 //
 // Implements: bpf_map_lookup_batch
 func (e *elements) GetValueBatch(keys, startKey, nextKey unsafe.Pointer, count uint32) ([][]byte, uint32, error) {
-	return e.lookupBatch("look up a batch in", keys, startKey, nextKey, count, func(values unsafe.Pointer, n *C.__u32) C.int {
-		return C.bpf_map_lookup_batch(e.fd, startKey, nextKey, keys, values, n, nil)
+	return e.lookupBatch("look up a batch in", keys, startKey, nextKey, count, func(values *C.char, n *C.__u32) C.int {
+		return C.golibbpf_map_lookup_batch(e.fd, (*C.char)(startKey), (*C.char)(nextKey), (*C.char)(keys), values, n)
 	})
 }
 
@@ -739,12 +749,12 @@ func (e *elements) GetValueBatch(keys, startKey, nextKey unsafe.Pointer, count u
 //
 // Implements: bpf_map_lookup_and_delete_batch
 func (e *elements) GetValueAndDeleteBatch(keys, startKey, nextKey unsafe.Pointer, count uint32) ([][]byte, uint32, error) {
-	return e.lookupBatch("look up and delete a batch in", keys, startKey, nextKey, count, func(values unsafe.Pointer, n *C.__u32) C.int {
-		return C.bpf_map_lookup_and_delete_batch(e.fd, startKey, nextKey, keys, values, n, nil)
+	return e.lookupBatch("look up and delete a batch in", keys, startKey, nextKey, count, func(values *C.char, n *C.__u32) C.int {
+		return C.golibbpf_map_lookup_and_delete_batch(e.fd, (*C.char)(startKey), (*C.char)(nextKey), (*C.char)(keys), values, n)
 	})
 }
 
-func (e *elements) lookupBatch(what string, keys, startKey, nextKey unsafe.Pointer, count uint32, call func(unsafe.Pointer, *C.__u32) C.int) ([][]byte, uint32, error) {
+func (e *elements) lookupBatch(what string, keys, startKey, nextKey unsafe.Pointer, count uint32, call func(*C.char, *C.__u32) C.int) ([][]byte, uint32, error) {
 	var list [][]byte
 	err := e.operate(what, func() error {
 		if keys == nil || nextKey == nil {
@@ -757,7 +767,7 @@ func (e *elements) lookupBatch(what string, keys, startKey, nextKey unsafe.Point
 		// More than the map holds never come.
 		n := C.__u32(min(count, e.maxEntries))
 		values := make([]byte, size*int(n))
-		err = codeOf(call(unsafe.Pointer(unsafe.SliceData(values)), &n))
+		err = codeOf(call(bytesC(values), &n))
 		if err != nil && (err != syscall.ENOENT || n == 0) {
 			return err
 		}
@@ -776,12 +786,12 @@ func (e *elements) lookupBatch(what string, keys, startKey, nextKey unsafe.Point
 //
 // Implements: bpf_map_update_batch
 func (e *elements) UpdateBatch(keys, values unsafe.Pointer, count uint32) (uint32, error) {
-	return e.changeBatch("update a batch of", count, syscall.E2BIG, func(n *C.__u32) C.int {
+	n := C.__u32(count)
+	return e.changeBatch("update a batch of", &n, syscall.E2BIG, func() C.int {
 		if keys == nil || values == nil {
-			*n = 0
 			return -C.EFAULT
 		}
-		return C.bpf_map_update_batch(e.fd, keys, values, n, nil)
+		return C.golibbpf_map_update_batch(e.fd, (*C.char)(keys), (*C.char)(values), &n)
 	})
 }
 
@@ -790,22 +800,21 @@ func (e *elements) UpdateBatch(keys, values unsafe.Pointer, count uint32) (uint3
 //
 // Implements: bpf_map_delete_batch
 func (e *elements) DeleteKeyBatch(keys unsafe.Pointer, count uint32) (uint32, error) {
-	return e.changeBatch("delete a batch from", count, syscall.ENOENT, func(n *C.__u32) C.int {
+	n := C.__u32(count)
+	return e.changeBatch("delete a batch from", &n, syscall.ENOENT, func() C.int {
 		if keys == nil {
-			*n = 0
 			return -C.EFAULT
 		}
-		return C.bpf_map_delete_batch(e.fd, keys, n, nil)
+		return C.golibbpf_map_delete_batch(e.fd, (*C.char)(keys), &n)
 	})
 }
 
-// changeBatch runs an operation on many elements. It may have done some of them when it gives the
-// error partial.
-func (e *elements) changeBatch(what string, count uint32, partial error, call func(*C.__u32) C.int) (uint32, error) {
-	n := C.__u32(count)
+// changeBatch runs an operation on many elements, which writes how many it did to n. It may have done some
+// of them when it gives the error partial.
+func (e *elements) changeBatch(what string, n *C.__u32, partial error, call func() C.int) (uint32, error) {
 	err := e.operate(what, func() error {
-		err := codeOf(call(&n))
-		if err == partial && n > 0 {
+		err := codeOf(call())
+		if err == partial && *n > 0 {
 			return nil
 		}
 		return err
@@ -813,7 +822,7 @@ func (e *elements) changeBatch(what string, count uint32, partial error, call fu
 	if err != nil {
 		return 0, err
 	}
-	return uint32(n), nil
+	return uint32(*n), nil
 }
 
 // operate runs an operation on a created map and names what failed.
@@ -833,53 +842,65 @@ func (e *elements) operate(what string, operation func() error) error {
 }
 
 func (e *elements) lookup(key unsafe.Pointer, value []byte, flags MapFlag) error {
-	if err := e.checkPointer(key, "key"); err != nil {
+	keyC, err := e.key(key, "key")
+	if err != nil {
 		return err
 	}
-	return codeOf(C.bpf_map_lookup_elem_flags(e.fd, key, unsafe.Pointer(unsafe.SliceData(value)), flags.element()))
+	return codeOf(C.golibbpf_map_lookup(e.fd, keyC, bytesC(value), flags.element()))
 }
 
 func (e *elements) lookupAndDelete(key, value unsafe.Pointer, flags MapFlag) error {
-	if err := e.checkPointer(key, "key"); err != nil {
+	keyC, err := e.key(key, "key")
+	if err != nil {
 		return err
 	}
 	if value == nil {
-		return fmt.Errorf("nil value: %w", syscall.EFAULT)
+		return errNilValue
 	}
-	return codeOf(C.bpf_map_lookup_and_delete_elem_flags(e.fd, key, value, flags.element()))
+	return codeOf(C.golibbpf_map_lookup_and_delete(e.fd, keyC, (*C.char)(value), flags.element()))
 }
 
 func (e *elements) update(key, value unsafe.Pointer, flags MapFlag) error {
-	if err := e.checkPointer(key, "key"); err != nil {
+	keyC, err := e.key(key, "key")
+	if err != nil {
 		return err
 	}
 	if value == nil {
-		return fmt.Errorf("nil value: %w", syscall.EFAULT)
+		return errNilValue
 	}
-	return codeOf(C.bpf_map_update_elem(e.fd, key, value, flags.element()))
+	return codeOf(C.golibbpf_map_update(e.fd, keyC, (*C.char)(value), flags.element()))
 }
 
 func (e *elements) delete(key unsafe.Pointer) error {
-	if err := e.checkPointer(key, "key"); err != nil {
+	keyC, err := e.key(key, "key")
+	if err != nil {
 		return err
 	}
-	return codeOf(C.bpf_map_delete_elem(e.fd, key))
+	return codeOf(C.golibbpf_map_delete(e.fd, keyC))
 }
 
 func (e *elements) next(key, next unsafe.Pointer) error {
-	if err := e.checkPointer(next, "next key"); err != nil {
+	nextC, err := e.key(next, "next key")
+	if err != nil {
 		return err
 	}
-	return codeOf(C.bpf_map_get_next_key(e.fd, key, next))
+	return codeOf(C.golibbpf_map_next_key(e.fd, (*C.char)(key), nextC))
 }
 
-// checkPointer answers for the kernel what it would find: maps without keys (queues, stacks,
-// bloom filters) take nil.
-func (e *elements) checkPointer(key unsafe.Pointer, what string) error {
+var errNilValue = fmt.Errorf("nil value: %w", syscall.EFAULT)
+
+// key returns what the kernel takes for a key, and answers for it if there is none.
+func (e *elements) key(key unsafe.Pointer, what string) (*C.char, error) {
 	if key == nil && e.keySize > 0 {
-		return fmt.Errorf("nil %s: %w", what, syscall.EFAULT)
+		return nil, fmt.Errorf("nil %s: %w", what, syscall.EFAULT)
 	}
-	return nil
+	return (*C.char)(key), nil
+}
+
+// bytesC returns the address of a slice's bytes. C is given *C.char throughout: cgo takes an unsafe.Pointer for one
+// to anything, and panics at a Go pointer that is in the same allocation as the bytes.
+func bytesC(b []byte) *C.char {
+	return (*C.char)(unsafe.Pointer(unsafe.SliceData(b)))
 }
 
 func (e *elements) checkKey(key []byte) error {

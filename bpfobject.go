@@ -605,7 +605,7 @@ func (m *Module) initGlobalVariable(name string, value any) error {
 		return fmt.Errorf("variable lies outside of map %q: %w", variable.section, syscall.EINVAL)
 	}
 	copy(initial[variable.offset:], data.Bytes())
-	return codeOf(C.bpf_map__set_initial_value(bpfMap.c, unsafe.Pointer(unsafe.SliceData(initial)), C.size_t(size)))
+	return codeOf(C.golibbpf_map_set_initial_value(bpfMap.c, bytesC(initial), C.size_t(size)))
 }
 
 // A Symbol is where a global variable stands in its section.

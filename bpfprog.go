@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -1382,24 +1381,17 @@ func (p *BPFProg) Run(opts *RunOpts) error {
 		}
 	}
 
-	var pinner runtime.Pinner
-	defer pinner.Unpin()
 	// Without a size, the kernel would write as much as it has: there is no room then.
-	pin := func(data []byte, size uint32) unsafe.Pointer {
+	buffer := func(data []byte, size uint32) *C.char {
 		if size == 0 {
 			return nil
 		}
-		pinner.Pin(unsafe.SliceData(data))
-		return unsafe.Pointer(unsafe.SliceData(data))
+		return bytesC(data)
 	}
 	c := C.struct_bpf_test_run_opts{
 		sz:            C.sizeof_struct_bpf_test_run_opts,
-		data_in:       pin(opts.DataIn, opts.DataSizeIn),
-		data_out:      pin(opts.DataOut, opts.DataSizeOut),
 		data_size_in:  C.__u32(opts.DataSizeIn),
 		data_size_out: C.__u32(opts.DataSizeOut),
-		ctx_in:        pin(opts.CtxIn, opts.CtxSizeIn),
-		ctx_out:       pin(opts.CtxOut, opts.CtxSizeOut),
 		ctx_size_in:   C.__u32(opts.CtxSizeIn),
 		ctx_size_out:  C.__u32(opts.CtxSizeOut),
 		repeat:        C.int(opts.Repeat),
@@ -1407,7 +1399,9 @@ func (p *BPFProg) Run(opts *RunOpts) error {
 		cpu:           C.__u32(opts.CPU),
 		batch_size:    C.__u32(opts.BatchSize),
 	}
-	if err := codeOf(C.golibbpf_prog_run(C.int(fd), &c)); err != nil {
+	err = codeOf(C.golibbpf_prog_run(C.int(fd), &c, buffer(opts.DataIn, opts.DataSizeIn), buffer(opts.DataOut, opts.DataSizeOut),
+		buffer(opts.CtxIn, opts.CtxSizeIn), buffer(opts.CtxOut, opts.CtxSizeOut)))
+	if err != nil {
 		return failed(err, "%s", what)
 	}
 	if opts.DataSizeOut > 0 {
@@ -1417,7 +1411,6 @@ func (p *BPFProg) Run(opts *RunOpts) error {
 		opts.CtxOut = opts.CtxOut[:c.ctx_size_out]
 	}
 	opts.RetVal = uint32(c.retval)
-	opts.Repeat = int(c.repeat)
 	opts.Duration = time.Duration(c.duration)
 	return nil
 }

@@ -266,15 +266,26 @@ const void *golibbpf_map_initial_value(const struct bpf_map *map, const struct b
 	return value;
 }
 
-int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts)
+int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts, const char *data_in,
+		      char *data_out, const char *ctx_in, char *ctx_out)
 {
+	struct bpf_test_run_opts run = *opts;
 	sigset_t all, before;
 	int err;
 
+	run.data_in = data_in;
+	run.data_out = data_out;
+	run.ctx_in = ctx_in;
+	run.ctx_out = ctx_out;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	err = bpf_prog_test_run_opts(prog_fd, opts);
+	err = bpf_prog_test_run_opts(prog_fd, &run);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	opts->data_size_out = run.data_size_out;
+	opts->ctx_size_out = run.ctx_size_out;
+	opts->retval = run.retval;
+	opts->repeat = run.repeat;
+	opts->duration = run.duration;
 	return err;
 }
 

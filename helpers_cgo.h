@@ -142,8 +142,71 @@ struct bpf_link *golibbpf_attach_uprobe_multi(const struct bpf_program *prog, pi
 const void *golibbpf_map_initial_value(const struct bpf_map *map, const struct bpf_object *object,
 				       size_t *size);
 
-/* bpf_prog_test_run_opts() that signals don't end, as those do by which Go's runtime preempts. */
-int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts);
+/*
+ * libbpf's functions that take the memory of a caller. For a void *, cgo looks at the whole
+ * allocation that it points into, and panics if a Go pointer is anywhere in it. A char * is for
+ * bytes, whatever is beside them.
+ */
+static inline int golibbpf_map_lookup(int fd, const char *key, char *value, __u64 flags)
+{
+	return bpf_map_lookup_elem_flags(fd, key, value, flags);
+}
+
+static inline int golibbpf_map_lookup_and_delete(int fd, const char *key, char *value, __u64 flags)
+{
+	return bpf_map_lookup_and_delete_elem_flags(fd, key, value, flags);
+}
+
+static inline int golibbpf_map_update(int fd, const char *key, const char *value, __u64 flags)
+{
+	return bpf_map_update_elem(fd, key, value, flags);
+}
+
+static inline int golibbpf_map_delete(int fd, const char *key)
+{
+	return bpf_map_delete_elem(fd, key);
+}
+
+static inline int golibbpf_map_next_key(int fd, const char *key, char *next)
+{
+	return bpf_map_get_next_key(fd, key, next);
+}
+
+static inline int golibbpf_map_lookup_batch(int fd, char *in, char *out, char *keys, char *values,
+					    __u32 *count)
+{
+	return bpf_map_lookup_batch(fd, in, out, keys, values, count, NULL);
+}
+
+static inline int golibbpf_map_lookup_and_delete_batch(int fd, char *in, char *out, char *keys,
+						       char *values, __u32 *count)
+{
+	return bpf_map_lookup_and_delete_batch(fd, in, out, keys, values, count, NULL);
+}
+
+static inline int golibbpf_map_update_batch(int fd, const char *keys, const char *values,
+					    __u32 *count)
+{
+	return bpf_map_update_batch(fd, keys, values, count, NULL);
+}
+
+static inline int golibbpf_map_delete_batch(int fd, const char *keys, __u32 *count)
+{
+	return bpf_map_delete_batch(fd, keys, count, NULL);
+}
+
+static inline int golibbpf_map_set_initial_value(struct bpf_map *map, const char *value,
+						 size_t size)
+{
+	return bpf_map__set_initial_value(map, value, size);
+}
+
+/*
+ * bpf_prog_test_run_opts() that signals don't end, as those do by which Go's runtime preempts. The
+ * buffers of opts are NULL.
+ */
+int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts, const char *data_in,
+		      char *data_out, const char *ctx_in, char *ctx_out);
 
 /* Makes libbpf print through golibbpf_log(), which is Go's. */
 void golibbpf_log_install(void);

@@ -235,22 +235,7 @@ func handleTypes(t *testing.T) []string {
 
 func closedReader(t *testing.T) *BPFLinkReader {
 	t.Helper()
-	m, err := NewModuleFromFile("testdata/iter.bpf.o")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if err := m.BPFLoadObject(); err != nil {
-		t.Fatal(err)
-	}
-	link, err := getProgram(t, m, "list_maps").AttachGeneric()
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader, err := link.Reader()
-	if err != nil {
-		t.Fatal(err)
-	}
+	reader := newMapsReader(t)
 	if err := reader.Close(); err != nil {
 		t.Error(err)
 	}

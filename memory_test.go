@@ -1,0 +1,309 @@
+package libbpfgo
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// besidePointers is memory of a user's that has Go pointers on both sides.
+type besidePointers struct {
+	before *string
+	memory [4096]byte
+	after  []string
+}
+
+// newBesidePointers returns such memory on the heap.
+func newBesidePointers() *[4096]byte {
+	name := strings.Repeat("x", 3)
+	m := &besidePointers{before: &name, after: []string{name}}
+	escaped = m
+	return &m.memory
+}
+
+var escaped any
+
+// takesMemory is true for the types of parameters that are memory of the caller's.
+func takesMemory(kind reflect.Type) bool {
+	switch kind {
+	case reflect.TypeFor[unsafe.Pointer](), reflect.TypeFor[[]byte](), reflect.TypeFor[*[]byte](), reflect.TypeFor[[][]byte](),
+		reflect.TypeFor[*RunOpts](), reflect.TypeFor[*Record](), reflect.TypeFor[*PerfRecord](), reflect.TypeFor[[]Record](),
+		reflect.TypeFor[[]PerfRecord]():
+		return true
+	}
+	return false
+}
+
+// Every method that takes memory of the caller's, with memory that is a part of something with Go pointers: cgo
+// panics where C is given an unsafe.Pointer into it.
+func TestEveryMethodWithMemoryBesidePointers(t *testing.T) {
+	h := newHandles(t)
+	h.newOthers(t)
+	defer h.close()
+	queue, err := CreateMap(MapTypeQueue, "queue", 0, 8, 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer queue.Close()
+	past := time.Now()
+	h.reader.SetDeadline(past)
+	h.perfRead.SetDeadline(past)
+	before := openMain(t)
+	xdp := getProgram(t, loadAttach(t, "on_xdp"), "on_xdp")
+	reader := newMapsReader(t)
+	defer reader.Close()
+
+	called := make(map[string]bool)
+	for _, handle := range []any{
+		h.module, h.bpfMap, h.iterator, h.prog, h.link, h.buffer, h.low, h.reader, h.perf, h.perfRead, h.perfRaw, h.userRing,
+		h.sample, queue, getMap(t, before, ".data"), xdp, reader,
+	} {
+		v := reflect.ValueOf(handle)
+		for i := range v.NumMethod() {
+			method, name := v.Method(i), v.Elem().Type().Name()+"."+v.Type().Method(i).Name
+			args := h.arguments(method)
+			memory := 0
+			for n := range args {
+				kind := args[n].Type()
+				if !takesMemory(kind) {
+					if kind == reflect.TypeFor[uint32]() || kind == reflect.TypeFor[uint64]() {
+						args[n] = reflect.ValueOf(8).Convert(kind)
+					}
+					continue
+				}
+				area := newBesidePointers()
+				switch kind {
+				case reflect.TypeFor[unsafe.Pointer]():
+					args[n] = reflect.ValueOf(unsafe.Pointer(area))
+				case reflect.TypeFor[[]byte]():
+					args[n] = reflect.ValueOf(area[:args[n].Len()])
+				case reflect.TypeFor[*[]byte]():
+					slice := area[:args[n].Elem().Len()]
+					args[n] = reflect.ValueOf(&slice)
+				case reflect.TypeFor[[][]byte]():
+					args[n] = reflect.ValueOf([][]byte{area[:8], area[8:16]})
+				case reflect.TypeFor[*RunOpts]():
+					args[n] = reflect.ValueOf(&RunOpts{
+						DataIn: area[:64], DataSizeIn: 64, DataOut: newBesidePointers()[:128], DataSizeOut: 128,
+						CtxOut: newBesidePointers()[:64], CtxSizeOut: 64,
+					})
+				case reflect.TypeFor[*Record]():
+					args[n] = reflect.ValueOf(&Record{RawSample: area[:]})
+				case reflect.TypeFor[*PerfRecord]():
+					args[n] = reflect.ValueOf(&PerfRecord{RawSample: area[:]})
+				case reflect.TypeFor[[]Record]():
+					args[n] = reflect.ValueOf([]Record{{RawSample: area[:]}})
+				case reflect.TypeFor[[]PerfRecord]():
+					args[n] = reflect.ValueOf([]PerfRecord{{RawSample: area[:]}})
+				}
+				memory++
+			}
+			if memory == 0 {
+				continue
+			}
+			called[name] = true
+			if err := recovered(func() error { method.Call(args); return nil }); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	// The test is of no use if it calls nothing.
+	for _, name := range []string{
+		"BPFMap.Update", "BPFMap.SetInitialValue", "BPFMap.LookupAndDeleteElem", "BPFMapLow.GetValueBatch", "BPFProg.Run",
+		"BPFLinkReader.Read", "RingBufReader.ReadInto", "PerfReader.ReadInto", "UserRingBuffer.WriteBatch",
+	} {
+		if !called[name] {
+			t.Errorf("%s wasn't called", name)
+		}
+	}
+}
+
+// What takes memory of the caller's and is no method, or takes it in options.
+func TestFunctionsWithMemoryBesidePointers(t *testing.T) {
+	needBPF(t)
+	image, err := os.ReadFile(mainObject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := &struct {
+		name  *string
+		image [1 << 20]byte
+		pid   uint32
+		opts  PerfBufferRawOptions
+		hook  TcOpts
+	}{name: new(string)}
+	escaped = holder
+	n := copy(holder.image[:], image)
+	m, err := NewModuleFromBuffer(holder.image[:n], "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.InitGlobalVariable("target_pid", &holder.pid); err != nil {
+		t.Error(err)
+	}
+	others := loadEvents(t)
+	holder.opts = PerfBufferRawOptions{Pages: 1, Attr: *bpfOutput(1), CPUs: []int{0}, MapKeys: []int{0}}
+	raw, err := NewPerfBufferRaw(getMap(t, others, "perf_events"), holder.opts, func(int, RawPerfEvent) PerfEventRet { return PerfEventCont })
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Close()
+	hook := m.TcHookInit()
+	hook.SetInterfaceByIndex(1 << 30)
+	hook.SetAttachPoint(BPFTcIngress)
+	if err := hook.Query(&holder.hook); err == nil {
+		t.Error("an interface that isn't there has a hook")
+	}
+}
+
+// Keys and values that are fields of somebody's structs.
+func TestElementsBesidePointers(t *testing.T) {
+	m := loadMain(t)
+	low, err := CreateMap(MapTypeHash, "low", 4, 8, 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer low.Close()
+	type entry struct {
+		Name string
+		Key  [4]byte
+		Val  uint64
+		Next *entry
+	}
+	entries := []*entry{{Name: strings.Repeat("a", 2), Key: [4]byte{1}, Val: 10}, {Name: strings.Repeat("b", 2), Key: [4]byte{2}, Val: 20}}
+	entries[0].Next, entries[1].Next = entries[1], entries[0]
+	escaped = entries
+	for _, e := range entries {
+		for _, elements := range []*elements{&getMap(t, m, "numbers").elements, &low.elements} {
+			if err := elements.Update(unsafe.Pointer(&e.Key), unsafe.Pointer(&e.Val)); err != nil {
+				t.Fatal(err)
+			}
+			next := e.Next
+			want := next.Val
+			if err := elements.UpdateElem(e.Next.Key[:], value8(want), 0); err != nil {
+				t.Fatal(err)
+			}
+			next.Val = 0
+			value := unsafe.Slice((*byte)(unsafe.Pointer(&next.Val)), 8)
+			if err := elements.LookupElem(next.Key[:], value, 0); err != nil || next.Val != want {
+				t.Errorf("got %d, %v; want %d", next.Val, err, want)
+			}
+			next.Val = 0
+			if err := elements.GetValueReadInto(unsafe.Pointer(&next.Key), &value); err != nil || next.Val != want {
+				t.Errorf("got %d, %v; want %d", next.Val, err, want)
+			}
+			if err := elements.DeleteElem(e.Key[:]); err != nil {
+				t.Error(err)
+			}
+			wantErr(t, elements.DeleteKey(unsafe.Pointer(&e.Key)), syscall.ENOENT)
+		}
+	}
+}
+
+// Keys and values on the stack stay there, and nothing else is allocated.
+func TestElementsOnTheStack(t *testing.T) {
+	m := loadMain(t)
+	low, err := CreateMap(MapTypeHash, "low", 4, 8, 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer low.Close()
+	numbers := getMap(t, m, "numbers")
+	must := func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	for name, f := range map[string]func(){
+		"Update": func() {
+			key, value := uint32(1), uint64(2)
+			must(numbers.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)))
+			must(low.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)))
+		},
+		"UpdateValueFlags": func() {
+			key, value := uint32(1), uint64(2)
+			must(numbers.UpdateValueFlags(unsafe.Pointer(&key), unsafe.Pointer(&value), MapFlagUpdateAny))
+		},
+		"UpdateElem": func() {
+			var key [4]byte
+			var value [8]byte
+			must(numbers.UpdateElem(key[:], value[:], 0))
+		},
+		"LookupElem": func() {
+			var key [4]byte
+			var value [8]byte
+			must(numbers.LookupElem(key[:], value[:], 0))
+		},
+		"GetValueReadInto": func() {
+			var key uint32
+			var array [8]byte
+			value := array[:]
+			must(numbers.GetValueReadInto(unsafe.Pointer(&key), &value))
+			must(low.GetValueReadInto(unsafe.Pointer(&key), &value))
+		},
+		"GetNextKey": func() {
+			var next uint32
+			must(numbers.GetNextKey(nil, unsafe.Pointer(&next)))
+		},
+		"DeleteKey": func() {
+			key, value := uint32(7), uint64(2)
+			must(numbers.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)))
+			must(numbers.DeleteKey(unsafe.Pointer(&key)))
+		},
+		"DeleteElem": func() {
+			var key [4]byte
+			var value [8]byte
+			key[0] = 9
+			must(numbers.UpdateElem(key[:], value[:], 0))
+			must(numbers.DeleteElem(key[:]))
+		},
+		"LookupAndDeleteElem": func() {
+			key, value := uint32(7), uint64(2)
+			must(numbers.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)))
+			must(numbers.LookupAndDeleteElem(unsafe.Pointer(&key), unsafe.Pointer(&value), 8, 0))
+			must(low.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)))
+			must(low.LookupAndDeleteElem(unsafe.Pointer(&key), unsafe.Pointer(&value)))
+		},
+		"batches": func() {
+			keys, values := [2]uint32{11, 12}, [2]uint64{}
+			_, err := numbers.UpdateBatch(unsafe.Pointer(&keys), unsafe.Pointer(&values), 2)
+			must(err)
+			_, err = numbers.DeleteKeyBatch(unsafe.Pointer(&keys), 2)
+			must(err)
+		},
+	} {
+		key, value := [4]byte{}, [8]byte{}
+		must(numbers.UpdateElem(key[:], value[:], 0))
+		must(low.UpdateElem(key[:], value[:], 0))
+		if n := testing.AllocsPerRun(100, f); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// newMapsReader returns the output of an iterator over all maps.
+func newMapsReader(t *testing.T) *BPFLinkReader {
+	t.Helper()
+	m, err := NewModuleFromFile("testdata/iter.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	if err := m.BPFLoadObject(); err != nil {
+		t.Fatal(err)
+	}
+	link, err := getProgram(t, m, "list_maps").AttachGeneric()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := link.Reader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reader
+}
