@@ -3,6 +3,7 @@ package main
 import (
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"os"
 	"runtime"
 	"strings"
@@ -40,6 +41,10 @@ func loadFor(path string) *bpf.Module {
 
 // loadOnly loads an object with some of its programs.
 func loadOnly(path string, programs ...string) *bpf.Module {
+	return load(openOnly(path, programs...))
+}
+
+func openOnly(path string, programs ...string) *bpf.Module {
 	m := open(path)
 	it := m.Iterator()
 	for prog := it.NextProgram(); prog != nil; prog = it.NextProgram() {
@@ -49,7 +54,20 @@ func loadOnly(path string, programs ...string) *bpf.Module {
 		}
 		check(prog.SetAutoload(wanted))
 	}
-	return load(m)
+	return m
+}
+
+// loadElementIterator skips where the kernel refuses an iterator over a map's elements, by EPERM, and loads
+// other tracing programs.
+func loadElementIterator() *bpf.Module {
+	m := openOnly(attachObject, "on_element")
+	err := m.BPFLoadObject()
+	if errors.Is(err, syscall.EPERM) {
+		loadOnly(attachObject, "on_trace")
+		skip("this kernel loads no iterators over a map's elements: %v", err)
+	}
+	check(err)
+	return m
 }
 
 // openMaps opens the object with a map of each kind, of which one can't be created as it is.

@@ -345,7 +345,7 @@ func init() {
 			show("descriptors left")(descriptors() - before)
 		},
 		"attach-iterator": func() {
-			m := loadOnly(attachObject, "on_element")
+			m := loadElementIterator()
 			prog := getProgram(m, "on_element")
 			link, err := prog.AttachIter(bpf.IterOpts{MapFd: getMap(m, "calls").FileDescriptor()})
 			show("attach")(link, err)
@@ -359,12 +359,19 @@ func init() {
 			show("no descriptor of a map")(prog.AttachIter(bpf.IterOpts{MapFd: 1000}))
 		},
 		"attach-iterator-options": func() {
-			m := loadOnly(attachObject, "on_element")
+			m := loadElementIterator()
 			fd := getMap(m, "calls").FileDescriptor()
 			prog := getProgram(m, "on_element")
 			show("map and process")(prog.AttachIter(bpf.IterOpts{MapFd: fd, Pid: os.Getpid()}))
 			show("map and thread")(prog.AttachIter(bpf.IterOpts{MapFd: fd, Tid: os.Getpid()}))
 			show("map and order")(prog.AttachIter(bpf.IterOpts{MapFd: fd, CgroupIterOrder: bpf.BPFIterSelfOnly}))
+		},
+		"attach-iterator-of-maps": func() {
+			link := must(getProgram(load(open(iterObject)), "list_maps").AttachIter(bpf.IterOpts{}))
+			text := make([]byte, 4096)
+			n, err := must(link.Reader()).Read(text)
+			show("read")(n > 0, err)
+			show("destroy")(link.Destroy())
 		},
 		"iterator-reader": func() {
 			m := load(open(iterObject))

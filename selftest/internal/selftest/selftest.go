@@ -47,6 +47,16 @@ func Skip(err error, refusals ...error) error {
 	return err
 }
 
+// SkipUnverified is [Skip] for a program that a kernel refuses by EPERM before it has verified an
+// instruction.
+func SkipUnverified(err error) error {
+	var rejected *bpf.VerifierError
+	if errors.As(err, &rejected) && !strings.Contains(rejected.Log, "processed 0 insns") {
+		return err
+	}
+	return Skip(err, syscall.EPERM)
+}
+
 // Load opens object, tells its programs through the variable target_pid, if it has one, which process
 // they are to look at, prepares it by the given functions, and loads it.
 func Load(object []byte, prepare ...func(*bpf.Module) error) (*bpf.Module, error) {
