@@ -222,6 +222,135 @@ func TestAttachUprobeMulti(t *testing.T) {
 	wantErr(t, err, syscall.EINVAL, "2 functions, 1 cookies")
 }
 
+// An uprobeForm is a method that attaches a program to a function of a file.
+type uprobeForm struct {
+	name, program string
+	attach        func(prog *BPFProg, pid int, path string) (*BPFLink, error)
+}
+
+// uprobeForms returns those that can be tried here, for functions of the C library.
+func uprobeForms(t *testing.T) []uprobeForm {
+	t.Helper()
+	_, offset := libcFunction(t, "epoll_create1")
+	offsets, cookies := []uint64{offset}, []uint64{1}
+	forms := []uprobeForm{
+		{"AttachUprobe", "on_uprobe", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+			return prog.AttachUprobe(pid, path, offset)
+		}},
+		{"AttachURetprobe", "on_uretprobe", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+			return prog.AttachURetprobe(pid, path, offset)
+		}},
+		{"AttachUprobeWithOpts", "on_uprobe", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+			return prog.AttachUprobeWithOpts(pid, path, offset, 1)
+		}},
+		{"AttachURetprobeWithOpts", "on_uretprobe", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+			return prog.AttachURetprobeWithOpts(pid, path, offset, 1)
+		}},
+		{"AttachUprobeOpts", "on_uprobe", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+			return prog.AttachUprobeOpts(pid, path, 0, UprobeOpts{FuncName: "epoll_create1"})
+		}},
+	}
+	if needLibbpf(1, 3, "") != nil {
+		return forms
+	}
+	return append(forms, []uprobeForm{
+		{"AttachUprobeMulti", "on_uprobe_multi", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+			return prog.AttachUprobeMulti(pid, path, offsets, cookies)
+		}},
+		{"AttachURetprobeMulti", "on_uprobe_multi", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+			return prog.AttachURetprobeMulti(pid, path, offsets, cookies)
+		}},
+		{"AttachUprobeMultiOpts", "on_uprobe_multi", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+			return prog.AttachUprobeMultiOpts(pid, path, "", UprobeMultiOpts{Offsets: offsets, Cookies: cookies})
+		}},
+	}...)
+}
+
+// loadUprobes loads the programs of uprobeForms, and returns for each of them its key.
+func loadUprobes(t *testing.T) (*Module, map[string]uint32) {
+	t.Helper()
+	if needLibbpf(1, 3, "") != nil {
+		return loadAttach(t, "on_uprobe", "on_uretprobe"), map[string]uint32{"on_uprobe": callsUprobe, "on_uretprobe": callsURetprobe}
+	}
+	m, err := tryLoadAttach(t, "on_uprobe", "on_uretprobe", "on_uprobe_multi")
+	needKernel(t, err, 6, 6)
+	return m, map[string]uint32{"on_uprobe": callsUprobe, "on_uretprobe": callsURetprobe, "on_uprobe_multi": callsUprobeMulti}
+}
+
+// Names without a slash are searched for, other paths aren't.
+func TestAttachUprobePaths(t *testing.T) {
+	forms := uprobeForms(t)
+	m, keys := loadUprobes(t)
+	libc, _ := libcFunction(t, "epoll_create1")
+	dir := t.TempDir()
+	for _, name := range []string{"libsearched.so", "searched-program", "unsearched-program", "libunsearched.so.1"} {
+		if err := os.Symlink(libc, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "not-executable"), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	provoke := func() { makeEpoll(m) }
+	for _, form := range forms {
+		t.Run(form.name, func(t *testing.T) {
+			prog := getProgram(t, m, form.program)
+			attach := func(path string) {
+				t.Helper()
+				link, err := form.attach(prog, os.Getpid(), path)
+				wantCalls(t, m, keys[form.program], link, err, provoke)
+			}
+			attach(filepath.Base(libc)) // in the system's folders
+			attach("./unsearched-program")
+			attach("../" + filepath.Base(dir) + "/libunsearched.so.1")
+			for _, name := range []string{"unsearched-program", "libunsearched.so.1"} {
+				_, err := form.attach(prog, os.Getpid(), name)
+				wantErr(t, err, syscall.ENOENT, form.program, name, `"./`+name+`"`)
+			}
+			_, err := form.attach(prog, os.Getpid(), "")
+			wantErr(t, err, syscall.EINVAL, form.program, "empty path")
+			_, err = form.attach(prog, os.Getpid(), "a\x00b")
+			wantErr(t, err, syscall.EINVAL, form.program, "zero byte")
+
+			t.Setenv("LD_LIBRARY_PATH", ":/nothing:"+dir)
+			attach("libsearched.so")
+			t.Setenv("PATH", os.Getenv("PATH")+":"+dir)
+			if info, err := os.Stat(libc); err == nil && info.Mode()&0o111 != 0 {
+				attach("searched-program")
+			}
+			_, err = form.attach(prog, os.Getpid(), "not-executable")
+			wantErr(t, err, syscall.ENOENT, "not-executable")
+		})
+	}
+	// This program has no static tracepoint, and the error before that is what is looked for.
+	prog := getProgram(t, m, "on_uprobe")
+	_, err := prog.AttachUSDT(os.Getpid(), filepath.Base(libc), "libc", "nothing")
+	wantErr(t, err, syscall.ESRCH, "usdt.bpf.h")
+	_, err = prog.AttachUSDT(os.Getpid(), "libunsearched.so.1", "libc", "nothing")
+	wantErr(t, err, syscall.ENOENT, `"./libunsearched.so.1"`)
+}
+
+// Of negative numbers, only -1 is a way to name processes.
+func TestAttachUprobeProcesses(t *testing.T) {
+	forms := append(uprobeForms(t), uprobeForm{"AttachUSDT", "on_uprobe", func(prog *BPFProg, pid int, path string) (*BPFLink, error) {
+		return prog.AttachUSDT(pid, path, "libc", "setjmp")
+	}})
+	m, _ := loadUprobes(t)
+	libc, _ := libcFunction(t, "epoll_create1")
+	leaksNothing(t, func() {
+		for _, form := range forms {
+			prog := getProgram(t, m, form.program)
+			_, err := form.attach(prog, -2, libc)
+			wantErr(t, err, syscall.EINVAL, form.program, "process -2")
+			_, err = form.attach(prog, 1<<32+os.Getpid(), libc)
+			wantErr(t, err, syscall.ERANGE, form.program)
+			_, err = form.attach(prog, 1<<32-2, libc)
+			wantErr(t, err, syscall.ERANGE, form.program)
+		}
+	})
+}
+
 // needKernel skips where a kernel before the one that brought a feature to all has refused it by EINVAL.
 func needKernel(t *testing.T, err error, major, minor int) {
 	t.Helper()

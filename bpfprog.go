@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -731,6 +732,10 @@ func entryOrReturn(isReturn bool) string {
 // AttachUprobe attaches the program to the function at an offset in the executable or library at path,
 // in the process pid, or in all processes if pid is -1, or in this one if it is 0.
 //
+// A path without a slash is a name to search for, as libbpf does: that of a library (it ends in ".so" or has ".so."
+// in it) in the folders of LD_LIBRARY_PATH and where the system's libraries are, that of an executable in those of
+// PATH, in /usr/bin and /usr/sbin. Any other path that is relative begins at the working directory.
+//
 // Implements: bpf_program__attach_uprobe, bpf_program__attach_uprobe_opts
 func (p *BPFProg) AttachUprobe(pid int, path string, offset uint64) (*BPFLink, error) {
 	return p.attachUprobe(pid, path, offset, UprobeOpts{})
@@ -787,10 +792,15 @@ func (p *BPFProg) attachUprobe(pid int, path string, offset uint64, opts UprobeO
 		if err := needAttachMode(opts.AttachMode); err != nil {
 			return nil, err
 		}
-		pathC, err := absolutePath(path)
+		process, err := targetProcess(pid)
 		if err != nil {
 			return nil, err
 		}
+		file, err := targetPath(path)
+		if err != nil {
+			return nil, err
+		}
+		pathC := C.CString(file)
 		defer C.free(unsafe.Pointer(pathC))
 		name, err := cStringOrNil(opts.FuncName)
 		if err != nil {
@@ -805,14 +815,15 @@ func (p *BPFProg) attachUprobe(pid int, path string, offset uint64, opts UprobeO
 			func_name:      name,
 		}
 		C.golibbpf_uprobe_mode(&c, C.uint(opts.AttachMode))
-		link, errno := C.bpf_program__attach_uprobe_opts(p.c, C.pid_t(pid), pathC, C.size_t(offset), &c)
+		link, errno := C.bpf_program__attach_uprobe_opts(p.c, process, pathC, C.size_t(offset), &c)
 		return link, errno
 	})
 }
 
 // AttachUprobeMulti attaches the program, of a section "uprobe.multi", to the functions at several
 // offsets of the executable or library at path at once. Cookies, one for each offset or none, are what
-// bpf_get_attach_cookie() returns in the program. It needs libbpf 1.3 and Linux 6.6.
+// bpf_get_attach_cookie() returns in the program. Pid and path are those of [BPFProg.AttachUprobe]. It needs libbpf
+// 1.3 and Linux 6.6.
 //
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMulti(pid int, path string, offsets, cookies []uint64) (*BPFLink, error) {
@@ -877,10 +888,15 @@ func (p *BPFProg) attachUprobeMulti(pid int, path, pattern string, opts UprobeMu
 			len(opts.RefCtrOffsets) != 0 && len(opts.RefCtrOffsets) != count {
 			return nil, fmt.Errorf("%d functions, %d cookies and %d semaphores: %w", count, len(opts.Cookies), len(opts.RefCtrOffsets), syscall.EINVAL)
 		}
-		pathC, err := absolutePath(path)
+		process, err := targetProcess(pid)
 		if err != nil {
 			return nil, err
 		}
+		file, err := targetPath(path)
+		if err != nil {
+			return nil, err
+		}
+		pathC := C.CString(file)
 		defer C.free(unsafe.Pointer(pathC))
 		patternC, err := cStringOrNil(pattern)
 		if err != nil {
@@ -892,23 +908,61 @@ func (p *BPFProg) attachUprobeMulti(pid int, path, pattern string, opts UprobeMu
 		if err != nil {
 			return nil, err
 		}
-		c, errno := C.golibbpf_attach_uprobe_multi(p.c, C.pid_t(pid), pathC, patternC, first(symbols), firstLong(opts.Offsets),
+		c, errno := C.golibbpf_attach_uprobe_multi(p.c, process, pathC, patternC, first(symbols), firstLong(opts.Offsets),
 			firstLong(opts.RefCtrOffsets), (*C.uint64_t)(first(opts.Cookies)), C.size_t(count), C.bool(opts.Retprobe), C.bool(opts.Session))
 		return c, errno
 	})
 }
 
-// absolutePath returns a copy for C, to be freed by C.free.
-func absolutePath(path string) (*C.char, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
+// targetProcess returns pid for C: a process, 0 for this one, or -1 for all.
+func targetProcess(pid int) (C.pid_t, error) {
+	if pid < -1 {
+		return 0, fmt.Errorf("process %d: %w", pid, syscall.EINVAL)
 	}
-	return cString(abs)
+	n, err := cInt(pid, "process")
+	return C.pid_t(n), err
+}
+
+// targetPath returns the path of the executable or library to attach to. libbpf searches for names without a slash,
+// too, but bpf_program__attach_uprobe_multi() (1.7) only if it gets a pattern.
+func targetPath(path string) (string, error) {
+	switch {
+	case path == "":
+		return "", fmt.Errorf("empty path: %w", syscall.EINVAL)
+	case strings.IndexByte(path, 0) >= 0:
+		return "", errZeroByte
+	case strings.Contains(path, "/"):
+		return path, nil
+	}
+	folders, access := []string{os.Getenv("PATH"), "/usr/bin:/usr/sbin"}, uint32(unix.R_OK|unix.X_OK)
+	if strings.HasSuffix(path, ".so") || strings.Contains(path, ".so.") {
+		folders, access = []string{os.Getenv("LD_LIBRARY_PATH"), "/usr/lib64:/usr/lib", libraryFolders[runtime.GOARCH]}, unix.R_OK
+	}
+	for folder := range strings.SplitSeq(strings.Join(folders, ":"), ":") {
+		found := folder + "/" + path
+		if folder != "" && unix.Faccessat(unix.AT_FDCWD, found, access, unix.AT_EACCESS) == nil {
+			return found, nil
+		}
+	}
+	return "", fmt.Errorf("%q is in none of the folders that are searched (a file of the working directory is %q): %w", path, "./"+path, syscall.ENOENT)
+}
+
+// libraryFolders are those of Debian, by architecture.
+var libraryFolders = map[string]string{
+	"386":      "/lib/i386-linux-gnu",
+	"amd64":    "/lib/x86_64-linux-gnu",
+	"arm":      "/lib/arm-linux-gnueabihf",
+	"arm64":    "/lib/aarch64-linux-gnu",
+	"mips64le": "/lib/mips64el-linux-gnuabi64",
+	"mipsle":   "/lib/mipsel-linux-gnu",
+	"ppc64le":  "/lib/powerpc64le-linux-gnu",
+	"riscv64":  "/lib/riscv64-linux-gnu",
+	"s390x":    "/lib/s390x-linux-gnu",
 }
 
 // AttachUSDT attaches the program to the static tracepoint provider:name of the executable or library
-// at binaryPath, in the process pid, or in all processes if pid is -1.
+// at binaryPath, in the process pid, or in all processes if pid is -1, or in this one if it is 0. What
+// [BPFProg.AttachUprobe] says about paths holds here, too.
 //
 // Implements: bpf_program__attach_usdt
 func (p *BPFProg) AttachUSDT(pid int, binaryPath string, provider string, name string) (*BPFLink, error) {
@@ -927,8 +981,16 @@ func (p *BPFProg) AttachUSDTOpts(pid int, binaryPath string, provider string, na
 	eventName := fmt.Sprintf("%s:%d:%s:%s", binaryPath, pid, provider, name)
 	target := fmt.Sprintf("static tracepoint %q of %q, in process %d", provider+":"+name, binaryPath, pid)
 	return p.attach(USDT, eventName, target, func() (*C.struct_bpf_link, error) {
+		process, err := targetProcess(pid)
+		if err != nil {
+			return nil, err
+		}
+		file, err := targetPath(binaryPath)
+		if err != nil {
+			return nil, err
+		}
 		var args [3]*C.char
-		for i, s := range []string{binaryPath, provider, name} {
+		for i, s := range []string{file, provider, name} {
 			var err error
 			if args[i], err = cString(s); err != nil {
 				return nil, err
@@ -936,7 +998,7 @@ func (p *BPFProg) AttachUSDTOpts(pid int, binaryPath string, provider string, na
 			defer C.free(unsafe.Pointer(args[i]))
 		}
 		optsC := C.struct_bpf_usdt_opts{sz: C.sizeof_struct_bpf_usdt_opts, usdt_cookie: C.__u64(opts.Cookie)}
-		c, errno := C.bpf_program__attach_usdt(p.c, C.pid_t(pid), args[0], args[1], args[2], &optsC)
+		c, errno := C.bpf_program__attach_usdt(p.c, process, args[0], args[1], args[2], &optsC)
 		return c, errno
 	})
 }

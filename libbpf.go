@@ -47,6 +47,7 @@ import "C"
 import (
 	"fmt"
 	"sync/atomic"
+	"syscall"
 )
 
 // MajorVersion returns the major version of the linked libbpf.
@@ -77,6 +78,14 @@ func needLibbpf(major, minor int, function string) error {
 		return nil
 	}
 	return &unsupportedError{function: function, major: major, minor: minor}
+}
+
+// cInt returns n as C's int; ERANGE, with what n is, if it is too large for that.
+func cInt(n int, what string) (C.int, error) {
+	if int(C.int(n)) != n {
+		return 0, fmt.Errorf("%s %d: %w", what, n, syscall.ERANGE)
+	}
+	return C.int(n), nil
 }
 
 // possibleCPUs is what NumPossibleCPUs has found; it never changes.

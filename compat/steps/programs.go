@@ -242,6 +242,24 @@ func init() {
 			show("no file")(prog.AttachUprobeMulti(-1, "/nothing", []uint64{offset}, nil))
 			show("no file's return")(prog.AttachURetprobeMulti(-1, "/nothing", []uint64{offset}, nil))
 		},
+		"attach-uprobe-name": func() {
+			prog := getProgram(loadOnly(attachObject, "on_uprobe"), "on_uprobe")
+			path, offset := epollCreate()
+			dir := must(os.MkdirTemp("", "compat"))
+			defer os.RemoveAll(dir)
+			check(os.Symlink(path, filepath.Join(dir, "a-program-of-mine")))
+			check(os.Chdir(dir))
+			show("library of the system")(prog.AttachUprobe(-1, "libc.so.6", offset))
+			show("file of the working directory")(prog.AttachUprobe(-1, "a-program-of-mine", offset))
+			show("with a slash")(prog.AttachUprobe(-1, "./a-program-of-mine", offset))
+		},
+		"attach-uprobe-process": func() {
+			path, offset := epollCreate()
+			show("one")(getProgram(loadOnly(attachObject, "on_uprobe"), "on_uprobe").AttachUprobe(-2, path, offset))
+			multi := getProgram(loadOnly(attachObject, "on_uprobe_multi"), "on_uprobe_multi")
+			show("several")(multi.AttachUprobeMulti(-2, path, []uint64{offset}, nil))
+			show("several returns")(multi.AttachURetprobeMulti(-2, path, []uint64{offset}, nil))
+		},
 		"attach-usdt-nowhere": func() {
 			prog := getProgram(loadOnly(attachObject, "on_uprobe"), "on_uprobe")
 			path, _ := epollCreate()
