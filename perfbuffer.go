@@ -13,6 +13,7 @@ import (
 	"iter"
 	"math"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -207,7 +208,9 @@ func (r *PerfReader) Read() (PerfRecord, error) {
 		if data, from, ok := r.reader.window.Load().take(nil); ok {
 			return PerfRecord{CPU: from.cpu, RawSample: data, Remaining: from.behind}, nil
 		}
-		if lost, err := r.reader.offer(false); err != nil || lost.events > 0 {
+		lost, err := r.reader.offer(false)
+		runtime.KeepAlive(r)
+		if err != nil || lost.events > 0 {
 			return PerfRecord{CPU: lost.cpu, LostSamples: lost.events}, err
 		}
 	}
@@ -225,6 +228,7 @@ func (r *PerfReader) ReadInto(record *PerfRecord) error {
 			return nil
 		}
 		lost, err := r.reader.offer(true)
+		runtime.KeepAlive(r)
 		if err != nil {
 			return err
 		}
@@ -239,6 +243,7 @@ func (r *PerfReader) ReadInto(record *PerfRecord) error {
 // CPUs has found it, and returns their number. They are to be read only, and their memory is used again by
 // the next call that reads.
 func (r *PerfReader) ReadBatch(records []PerfRecord) (int, error) {
+	defer runtime.KeepAlive(r)
 	if len(records) == 0 {
 		return 0, nil
 	}
@@ -266,6 +271,7 @@ func (r *PerfReader) ReadBatch(records []PerfRecord) (int, error) {
 // events that it has not seen are there for the next call that reads.
 func (r *PerfReader) Records(ctx context.Context) iter.Seq2[PerfRecord, error] {
 	return func(yield func(PerfRecord, error) bool) {
+		defer runtime.KeepAlive(r)
 		for b, err := range r.reader.batches(ctx) {
 			if err != nil {
 				yield(PerfRecord{}, err)
@@ -306,6 +312,7 @@ func (r *PerfReader) Consume(f func(PerfRecord) error) (int, error) {
 }
 
 func (r *PerfReader) consume(only int, f func(PerfRecord) error) (int, error) {
+	defer runtime.KeepAlive(r)
 	if f == nil {
 		return 0, failed(errNoFunction, "read %s", r.reader.what)
 	}
@@ -322,7 +329,8 @@ func (r *PerfReader) ConsumeBuffer(index int, f func(PerfRecord) error) (int, er
 	return r.consume(index, f)
 }
 
-// perfBuffers are the buffers of the CPUs, and what does not depend on how they are read.
+// perfBuffers are the buffers of the CPUs, and what does not depend on how they are read. The map holds its
+// module: a method whose call must not see the module closed by the garbage collector keeps p alive.
 type perfBuffers struct {
 	reader *reader
 	bpfMap *BPFMap
@@ -373,6 +381,7 @@ func (p *perfBuffers) EpollFD() int {
 //
 // Implements: perf_buffer__buffer_cnt
 func (p *perfBuffers) BufferCount() int {
+	defer runtime.KeepAlive(p)
 	n, err := p.reader.sourceCount()
 	if err != nil {
 		return 0
@@ -387,6 +396,7 @@ func (p *perfBuffers) BufferSize() int {
 
 // AvailableBytes returns how many bytes there are to be read, with the events' headers.
 func (p *perfBuffers) AvailableBytes() (int, error) {
+	defer runtime.KeepAlive(p)
 	return p.reader.availableBytes()
 }
 
@@ -429,6 +439,7 @@ func (p *perfBuffers) checkIndex(index int) error {
 
 // buffer runs a call about the buffer of that index.
 func (p *perfBuffers) buffer(index int, call func(*C.struct_perf_buffer) C.int) error {
+	defer runtime.KeepAlive(p)
 	what := fmt.Sprintf("look at buffer %d of %s", index, p.reader.what)
 	if err := p.reader.use(); err != nil {
 		return failed(err, "%s", what)
@@ -515,6 +526,7 @@ func (p *PerfBufferRaw) Poll(timeout time.Duration) (int, error) {
 }
 
 func (p *PerfBufferRaw) poll(ctx context.Context) (int, error) {
+	defer runtime.KeepAlive(p)
 	err := p.reader.await(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return 0, nil
@@ -548,6 +560,7 @@ func (p *PerfBufferRaw) ConsumeBuffer(index int) (int, error) {
 var errPerfDone = errors.New("done")
 
 func (p *PerfBufferRaw) consumeRaw(only int) (int, error) {
+	defer runtime.KeepAlive(p)
 	n, err := p.reader.each(only, math.MaxInt, func(b *batch) error {
 		const header = C.sizeof_struct_perf_event_header
 		record := takePerf(b)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -169,7 +170,9 @@ type Record struct {
 // Records are valid only until the next call that reads.
 type RingBufReader struct {
 	reader *reader
-	maps   []*BPFMap
+	// maps hold their modules: a method whose call must not see a module closed by the garbage collector
+	// keeps the RingBufReader alive.
+	maps []*BPFMap
 }
 
 // NewRingBufReader returns a reader of the maps, which must be created. Several readers of one [BPFMap] share
@@ -197,7 +200,9 @@ func (r *RingBufReader) Read() (Record, error) {
 		if data, from, ok := r.reader.window.Load().take(nil); ok {
 			return Record{data, r.maps[from.source]}, nil
 		}
-		if _, err := r.reader.offer(false); err != nil {
+		_, err := r.reader.offer(false)
+		runtime.KeepAlive(r)
+		if err != nil {
 			return Record{}, err
 		}
 	}
@@ -210,7 +215,9 @@ func (r *RingBufReader) ReadSample(into *[]byte) (sample []byte, remaining int, 
 		if sample, from, ok := r.reader.window.Load().take(into); ok {
 			return sample, from.behind, nil
 		}
-		if _, err := r.reader.offer(into != nil); err != nil {
+		_, err := r.reader.offer(into != nil)
+		runtime.KeepAlive(r)
+		if err != nil {
 			return nil, 0, err
 		}
 	}
@@ -229,7 +236,9 @@ func (r *RingBufReader) ReadInto(record *Record) error {
 			}
 			return nil
 		}
-		if _, err := r.reader.offer(true); err != nil {
+		_, err := r.reader.offer(true)
+		runtime.KeepAlive(r)
+		if err != nil {
 			return err
 		}
 	}
@@ -239,6 +248,7 @@ func (r *RingBufReader) ReadInto(record *Record) error {
 // maps has found it, and returns their number. They are to be read only, and their memory is used again by
 // the next call that reads.
 func (r *RingBufReader) ReadBatch(records []Record) (int, error) {
+	defer runtime.KeepAlive(r)
 	if len(records) == 0 {
 		return 0, nil
 	}
@@ -270,6 +280,7 @@ func (r *RingBufReader) ReadBatch(records []Record) (int, error) {
 // records that it has not seen are there for the next call that reads.
 func (r *RingBufReader) Records(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
+		defer runtime.KeepAlive(r)
 		for b, err := range r.reader.batches(ctx) {
 			if err != nil {
 				yield(Record{}, err)
@@ -342,6 +353,7 @@ func (r *RingBufReader) BufferSize() int {
 
 // AvailableBytes returns how many bytes there are to be read, with the records' headers of 8 bytes.
 func (r *RingBufReader) AvailableBytes() (int, error) {
+	defer runtime.KeepAlive(r)
 	return r.reader.availableBytes()
 }
 
@@ -361,6 +373,7 @@ func (r *RingBufReader) ConsumeN(n int, f func(Record) error) (int, error) {
 }
 
 func (r *RingBufReader) consume(only, limit int, f func(Record) error) (int, error) {
+	defer runtime.KeepAlive(r)
 	if f == nil {
 		return 0, failed(errNoFunction, "read %s", r.reader.what)
 	}
@@ -424,6 +437,7 @@ func (r *Ring) Size() (uint64, error) {
 
 // property returns what libbpf knows of the ring.
 func (r *Ring) property(get func(*C.struct_ring) C.ulong) (uint64, error) {
+	defer runtime.KeepAlive(r)
 	reader := r.reader.reader
 	if err := reader.use(); err != nil {
 		return 0, failed(err, "look at %s", reader.what)

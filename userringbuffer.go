@@ -150,6 +150,7 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 //
 // Implements: user_ring_buffer__reserve, user_ring_buffer__submit
 func (rb *UserRingBuffer) Write(sample []byte) (int, error) {
+	defer runtime.KeepAlive(rb)
 	if err := rb.ring.write(sample); err != nil {
 		return 0, failed(err, "write %d bytes to %s", len(sample), rb.ring.what)
 	}
@@ -185,6 +186,7 @@ func checkSampleSize(size int) error {
 //
 // Implements: user_ring_buffer__reserve, user_ring_buffer__submit
 func (rb *UserRingBuffer) WriteBatch(samples [][]byte) (int, error) {
+	defer runtime.KeepAlive(rb)
 	written := 0
 	for written < len(samples) {
 		n, err := rb.ring.writeSome(samples[written:])
@@ -242,6 +244,7 @@ func (ring *userRing) writeSome(samples [][]byte) (int, error) {
 //
 // A sample is for one goroutine at a time.
 type Sample struct {
+	buffer      *UserRingBuffer // keeps its module alive
 	ring        *userRing
 	reservation *reservation
 	data        []byte
@@ -259,8 +262,17 @@ type reservation struct {
 //
 // Implements: user_ring_buffer__reserve
 func (rb *UserRingBuffer) Reserve(size int) (*Sample, error) {
-	sample, err := rb.ring.reserve(size)
-	return sample, failed(err, "reserve %d bytes of %s", size, rb.ring.what)
+	return rb.reserved(size, func() (*Sample, error) { return rb.ring.reserve(size) })
+}
+
+// reserved makes the buffer own the sample that reserve returns.
+func (rb *UserRingBuffer) reserved(size int, reserve func() (*Sample, error)) (*Sample, error) {
+	sample, err := reserve()
+	if err != nil {
+		return nil, failed(err, "reserve %d bytes of %s", size, rb.ring.what)
+	}
+	sample.buffer = rb
+	return sample, nil
 }
 
 func (ring *userRing) reserve(size int) (*Sample, error) {
@@ -293,8 +305,7 @@ func (ring *userRing) reserve(size int) (*Sample, error) {
 //
 // Implements: user_ring_buffer__reserve_blocking
 func (rb *UserRingBuffer) ReserveBlocking(size int, timeout time.Duration) (*Sample, error) {
-	sample, err := rb.ring.reserveBlocking(size, timeout)
-	return sample, failed(err, "reserve %d bytes of %s", size, rb.ring.what)
+	return rb.reserved(size, func() (*Sample, error) { return rb.ring.reserveBlocking(size, timeout) })
 }
 
 func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample, error) {

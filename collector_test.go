@@ -1,0 +1,411 @@
+package libbpfgo
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// collecting runs the garbage collector, and sends when the cleanups that it has started have run, over and
+// over until the returned function is called.
+func collecting(send func()) (stop func()) {
+	var end sync.WaitGroup
+	stopped := make(chan struct{})
+	end.Add(1)
+	go func() {
+		defer end.Done()
+		for {
+			for range 3 {
+				runtime.GC()
+				time.Sleep(time.Millisecond)
+			}
+			send()
+			select {
+			case <-stopped:
+				return
+			default:
+			}
+		}
+	}()
+	return func() {
+		close(stopped)
+		end.Wait()
+	}
+}
+
+// A call holds its handle, and the handle its module, until it returns: the garbage collector closes neither
+// while a call waits, or runs a function of the caller's. Nothing else holds the module here: the program is
+// attached by a pin.
+func TestCallsHoldTheirModule(t *testing.T) {
+	needTracefs(t)
+	dir := bpffs(t)
+	const many = 500 // more than one look at a buffer finds
+	const perfObject = "testdata/events.bpf.o"
+	pause := func() {
+		for range 3 {
+			runtime.GC()
+			time.Sleep(time.Millisecond)
+		}
+	}
+	// Functions that get the records pause at the first ones.
+	pauses := 0
+	pauseFirst := func() {
+		if pauses++; pauses <= 3 {
+			pause()
+		}
+	}
+	perfReader := func(t *testing.T, m *Module) *PerfReader {
+		r, err := NewPerfReader(getMap(t, m, "perf_events"), PerfReaderOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	raw := func(t *testing.T, m *Module) *PerfBufferRaw {
+		r, err := NewPerfBufferRaw(getMap(t, m, "perf_events"), PerfBufferRawOptions{Pages: 8, Attr: *bpfOutput(1)},
+			func(int, RawPerfEvent) PerfEventRet { pauseFirst(); return PerfEventCont })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	ring := func(t *testing.T, m *Module) *RingBufReader {
+		r, err := NewRingBufReader(getMap(t, m, "events"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	perfFunction := func(PerfRecord) error { pauseFirst(); return nil }
+	ringFunction := func(Record) error { pauseFirst(); return nil }
+	some := func(n int, err error) error {
+		if err == nil && n == 0 {
+			err = errors.New("nothing came")
+		}
+		return err
+	}
+	whole := func(n int, err error) error {
+		if err == nil && n < many {
+			err = errors.New(strconv.Itoa(n) + " records came")
+		}
+		return err
+	}
+
+	for _, test := range []struct {
+		name, object, program string
+		// sent is how many events there are before the call.
+		sent int
+		// prepare returns the call, which holds a handle that is used no more afterwards.
+		prepare func(*testing.T, *Module) func() error
+	}{
+		{"PerfReader.Read", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := perfReader(t, m)
+			return func() error { _, err := r.Read(); return err }
+		}},
+		{"PerfReader.ReadInto", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := perfReader(t, m)
+			return func() error { return r.ReadInto(new(PerfRecord)) }
+		}},
+		{"PerfReader.ReadBatch", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := perfReader(t, m)
+			return func() error { return some(r.ReadBatch(make([]PerfRecord, 10))) }
+		}},
+		{"PerfReader.Records", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := perfReader(t, m)
+			return func() error {
+				n := 0
+				for _, err := range r.Records(context.Background()) {
+					if n++; err != nil || n == 10 {
+						return err
+					}
+				}
+				return nil
+			}
+		}},
+		{"PerfReader.Consume", perfObject, "perf_send_many", many, func(t *testing.T, m *Module) func() error {
+			r := perfReader(t, m)
+			return func() error { return whole(r.Consume(perfFunction)) }
+		}},
+		{"PerfReader.ConsumeBuffer", perfObject, "perf_send_many", many, func(t *testing.T, m *Module) func() error {
+			r := perfReader(t, m)
+			return func() error { _, err := r.ConsumeBuffer(0, perfFunction); return err }
+		}},
+		{"PerfBufferRaw.Poll", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := raw(t, m)
+			return func() error { return some(r.Poll(-1)) }
+		}},
+		{"PerfBufferRaw.Consume", perfObject, "perf_send_many", many, func(t *testing.T, m *Module) func() error {
+			r := raw(t, m)
+			return func() error { return whole(r.Consume()) }
+		}},
+		{"PerfBufferRaw.ConsumeBuffer", perfObject, "perf_send_many", many, func(t *testing.T, m *Module) func() error {
+			r := raw(t, m)
+			return func() error { _, err := r.ConsumeBuffer(0); return err }
+		}},
+		{"PerfBuffer.Poll", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
+			events := make(chan []byte)
+			pb, err := m.InitPerfBuf("perf_events", events, nil, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pb.Poll(300)
+			return func() error { return receiveAndStop(events, 10, pb.Stop) }
+		}},
+		{"RingBuffer.Poll", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			events := make(chan []byte)
+			rb, err := m.InitRingBuf("events", events)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rb.Poll(300)
+			return func() error { return receiveAndStop(events, 10, rb.Stop) }
+		}},
+		{"RingBufReader.Read", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m)
+			return func() error { _, err := r.Read(); return err }
+		}},
+		{"RingBufReader.ReadSample", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m)
+			return func() error { _, _, err := r.ReadSample(nil); return err }
+		}},
+		{"RingBufReader.ReadInto", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m)
+			return func() error { return r.ReadInto(new(Record)) }
+		}},
+		{"RingBufReader.ReadBatch", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m)
+			return func() error { return some(r.ReadBatch(make([]Record, 10))) }
+		}},
+		{"RingBufReader.Records", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m)
+			return func() error {
+				n := 0
+				for _, err := range r.Records(context.Background()) {
+					if n++; err != nil || n == 10 {
+						return err
+					}
+				}
+				return nil
+			}
+		}},
+		{"RingBufReader.Consume", mainObject, "send_many", many, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m)
+			return func() error { return whole(r.Consume(ringFunction)) }
+		}},
+		{"RingBufReader.ConsumeN", mainObject, "send_many", many, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m)
+			return func() error { return whole(r.ConsumeN(many, ringFunction)) }
+		}},
+		{"Ring.Consume", mainObject, "send_many", many, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m).Rings()[0]
+			return func() error { return whole(r.Consume(ringFunction)) }
+		}},
+		{"Ring.ConsumeN", mainObject, "send_many", many, func(t *testing.T, m *Module) func() error {
+			r := ring(t, m).Rings()[0]
+			return func() error { return whole(r.ConsumeN(many, ringFunction)) }
+		}},
+		// The program drains the ring.
+		{"UserRingBuffer.ReserveBlocking", perfObject, "drain", 0, func(t *testing.T, m *Module) func() error {
+			rb := fullUserRing(t, m)
+			return func() error {
+				s, err := rb.ReserveBlocking(1000, -1)
+				if err != nil {
+					return err
+				}
+				return s.Discard()
+			}
+		}},
+		{"UserRingBuffer.Start", perfObject, "drain", 0, func(t *testing.T, m *Module) func() error {
+			samples := make(chan []byte)
+			rb, err := m.InitUserRingBuf("samples", samples)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rb.Start()
+			return func() error {
+				for range 5 {
+					pause()
+					samples <- sample(1)
+				}
+				err := rb.Error()
+				rb.Stop()
+				return err
+			}
+		}},
+		{"Sample.Submit", perfObject, "drain", 0, func(t *testing.T, m *Module) func() error {
+			rb, err := NewUserRingBuffer(getMap(t, m, "samples"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := rb.Reserve(8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() error { pause(); return s.Submit() }
+		}},
+		{"BPFMapIterator.Next", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			numbers := getMap(t, m, "numbers")
+			for i := range 10 {
+				if err := numbers.UpdateElem(key4(uint32(i)), value8(1), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			it := numbers.Iterator()
+			return func() error {
+				n := 0
+				for it.Next() {
+					pause()
+					n++
+				}
+				return some(n, it.Err())
+			}
+		}},
+		{"BPFObjectIterator.NextMap", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			it := m.Iterator()
+			return func() error {
+				n := 0
+				for it.NextMap() != nil {
+					pause()
+					n++
+				}
+				for it.NextProgram() != nil {
+					pause()
+					n++
+				}
+				return some(n/9, nil)
+			}
+		}},
+		{"BPFMap.GetValue", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
+			numbers := getMap(t, m, "numbers")
+			if err := numbers.UpdateElem(key4(1), value8(1), 0); err != nil {
+				t.Fatal(err)
+			}
+			return func() error {
+				pause()
+				_, err := numbers.GetValue(unsafe.Pointer(&key4(1)[0]))
+				return err
+			}
+		}},
+		{"BPFProg.Run", "testdata/stream.bpf.o", "", 0, func(t *testing.T, m *Module) func() error {
+			send := getProgram(t, m, "send_stream")
+			return func() error {
+				pause()
+				_, err := runWith(send, 5000, 0)
+				return err
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(dir, strings.ReplaceAll(test.name, ".", "-"))
+			pauses = 0
+			call := func() func() error {
+				m, err := NewModuleFromFile(test.object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if test.program != "" {
+					if err := m.InitGlobalVariable("target_pid", uint32(os.Getpid())); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := m.BPFLoadObject(); err != nil {
+					t.Fatal(err)
+				}
+				call := test.prepare(t, m)
+				if test.program != "" {
+					link := attach(t, m, test.program)
+					if err := errors.Join(link.Pin(path), link.Destroy()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				trigger(test.sent)
+				return call
+			}()
+			defer os.Remove(path)
+			stop := collecting(func() { trigger(1) })
+			done := make(chan error, 1)
+			go func(call func() error) { done <- call() }(call)
+			call = nil
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("the call doesn't end")
+			}
+			stop()
+			if !collected(1) {
+				t.Error("the module isn't closed after its last use")
+			}
+		})
+	}
+}
+
+// receiveAndStop receives n events, and then ends what sends them.
+func receiveAndStop(events <-chan []byte, n int, stop func()) error {
+	defer stop()
+	for range n {
+		if _, ok := <-events; !ok {
+			return errors.New("the channel was closed")
+		}
+	}
+	return nil
+}
+
+// fullUserRing returns a user ring buffer that has no room for 1000 bytes.
+func fullUserRing(t *testing.T, m *Module) *UserRingBuffer {
+	t.Helper()
+	rb, err := NewUserRingBuffer(getMap(t, m, "samples"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = rb.Write(make([]byte, 900))
+	}
+	wantErr(t, err, ErrNoSpace)
+	return rb
+}
+
+// The output of an iterator goes on when nobody holds its link, and when the module is closed.
+func TestLinkReaderOutlivesItsLink(t *testing.T) {
+	needBPF(t)
+	reader := func() *BPFLinkReader {
+		m, err := NewModuleFromFile("testdata/iter.bpf.o")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.BPFLoadObject(); err != nil {
+			t.Fatal(err)
+		}
+		link, err := getProgram(t, m, "list_maps").AttachGeneric()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := link.Reader()
+		if err := errors.Join(err, link.Destroy()); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}()
+	if !collected(1) {
+		t.Error("the module isn't closed")
+	}
+	stop := collecting(func() {})
+	defer stop()
+	if text, err := io.ReadAll(reader); err != nil || len(text) == 0 {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Error(err)
+	}
+}
