@@ -6,12 +6,15 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include <bpf/bpf.h>
-#include <bpf/btf.h>
+#ifndef __linux__
+#error "libbpfgo needs Linux"
+#elif defined __has_include
+#if !__has_include(<bpf/libbpf.h>)
+#error "bpf/libbpf.h is missing: install libbpf-dev, or run make or make install in a checkout"
+#endif
+#endif
+
 #include <bpf/libbpf.h>
-#include <bpf/libbpf_legacy.h>
-#include <linux/if_link.h>
-#include <linux/perf_event.h>
 
 /*
  * libbpf 1.1 is the oldest that this package compiles with. A function that a newer one brought
@@ -23,8 +26,14 @@
 	 (LIBBPF_MAJOR_VERSION == (major) && LIBBPF_MINOR_VERSION < (minor)))
 
 #if GOLIBBPF_BEFORE(1, 1)
-#error "libbpf 1.1 or newer is needed"
+#error "libbpf 1.1 or newer is needed: run make or make install in a checkout"
 #endif
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf_legacy.h>
+#include <linux/if_link.h>
+#include <linux/perf_event.h>
 
 #if GOLIBBPF_BEFORE(1, 2)
 static inline int bpf_link__update_map(struct bpf_link *link, const struct bpf_map *map)
