@@ -338,12 +338,18 @@ func (p *BPFProg) attach(linkType LinkType, eventName, target string, do func() 
 func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
 	return p.attach(Tracing, p.section, fmt.Sprintf("its section's target %q", p.section), func() (*C.struct_bpf_link, error) {
 		c, errno := C.bpf_program__attach(p.c)
+		kind, target, _ := strings.Cut(p.section, "/")
+		if c == nil && (kind == "tp" || kind == "tracepoint") {
+			category, name, _ := strings.Cut(target, "/")
+			errno = explainTracefs(errno, category, name)
+		}
 		return c, errno
 	})
 }
 
 // AttachTracepoint attaches the program to a tracepoint, by the names of its folders in tracefs,
-// such as "sched" and "sched_process_exec". It reads tracefs, which must be mounted.
+// such as "sched" and "sched_process_exec". It reads tracefs, which must be mounted, and which only root
+// may read without CAP_DAC_READ_SEARCH, unless it is mounted for a group (mode=750,gid=GROUP).
 //
 // Implements: bpf_program__attach_tracepoint
 func (p *BPFProg) AttachTracepoint(category, name string) (*BPFLink, error) {
@@ -373,8 +379,8 @@ func (p *BPFProg) AttachTracepointOpts(category, name string, opts TracepointOpt
 		defer C.free(unsafe.Pointer(nameC))
 		optsC := C.struct_bpf_tracepoint_opts{sz: C.sizeof_struct_bpf_tracepoint_opts, bpf_cookie: C.__u64(opts.Cookie)}
 		c, errno := C.bpf_program__attach_tracepoint_opts(p.c, categoryC, nameC, &optsC)
-		if c == nil && errno == syscall.ENOENT && !tracefsMounted() {
-			errno = fmt.Errorf("tracefs isn't mounted at %s: %w", tracefs, errno)
+		if c == nil {
+			errno = explainTracefs(errno, category, name)
 		}
 		return c, errno
 	})
@@ -386,13 +392,24 @@ const (
 	tracefsInDebug = "/sys/kernel/debug/tracing"
 )
 
-func tracefsMounted() bool {
-	for _, dir := range []string{tracefs, tracefsInDebug} {
-		if _, err := os.Stat(filepath.Join(dir, "events")); !errors.Is(err, os.ErrNotExist) {
-			return true
+// explainTracefs adds to libbpf's error for a tracepoint what is wrong with tracefs, if anything is.
+func explainTracefs(err error, category, name string) error {
+	dir := tracefs
+	if _, err := os.Stat(tracefsInDebug); err == nil {
+		dir = tracefsInDebug
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if _, statErr := os.Stat(filepath.Join(dir, "events")); errors.Is(statErr, os.ErrNotExist) {
+			return fmt.Errorf("tracefs isn't mounted at %s: %w", tracefs, err)
+		}
+	case errors.Is(err, os.ErrPermission):
+		id := filepath.Join(dir, "events", category, name, "id")
+		if accessErr := unix.Faccessat(unix.AT_FDCWD, id, unix.R_OK, unix.AT_EACCESS); errors.Is(accessErr, os.ErrPermission) {
+			return fmt.Errorf("reading tracefs needs CAP_DAC_READ_SEARCH, or tracefs mounted with mode=750,gid=GROUP: %w", err)
 		}
 	}
-	return false
+	return err
 }
 
 // AttachRawTracepoint attaches the program to a raw tracepoint, by its name alone, such as

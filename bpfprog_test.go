@@ -136,6 +136,68 @@ func TestAttachErrors(t *testing.T) {
 	}
 }
 
+// The error of a tracepoint names tracefs where tracefs is what can't be read, and not otherwise.
+func TestAttachTracepointWithoutRights(t *testing.T) {
+	needTracefs(t)
+	m := loadMain(t)
+	for name, attach := range map[string]func() (*BPFLink, error){
+		"by name": func() (*BPFLink, error) {
+			return getProgram(t, m, "count_tracepoint").AttachTracepoint("syscalls", "sys_enter_getpgid")
+		},
+		"by section": func() (*BPFLink, error) { return getProgram(t, m, "send_many").AttachGeneric() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := withoutCapabilities(t, attach, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH)
+			wantErr(t, err, syscall.EACCES, "tracefs", "CAP_DAC_READ_SEARCH", "mode=750,gid=")
+			link, err := withoutCapabilities(t, attach, unix.CAP_PERFMON, unix.CAP_SYS_ADMIN)
+			if err == nil {
+				// perf_event_paranoid is below 1.
+				if err := link.Destroy(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			wantErr(t, err, os.ErrPermission, "perf_event_open")
+			if strings.Contains(err.Error(), "CAP_DAC_READ_SEARCH") {
+				t.Errorf("the error of a missing CAP_PERFMON is %v", err)
+			}
+		})
+	}
+}
+
+// withoutCapabilities calls attach in a thread that has neither these capabilities nor root's files.
+func withoutCapabilities(t *testing.T, attach func() (*BPFLink, error), capabilities ...uint) (link *BPFLink, err error) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		// The thread ends with the goroutine, which doesn't unlock it.
+		runtime.LockOSThread()
+		done <- func() error {
+			const nobody = 65534
+			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			var data [2]unix.CapUserData
+			if err := unix.Capget(&header, &data[0]); err != nil {
+				return err
+			}
+			if err := errors.Join(unix.Setfsgid(nobody), unix.Setfsuid(nobody)); err != nil {
+				return err
+			}
+			for _, c := range capabilities {
+				data[c/32].Effective &^= 1 << (c % 32)
+			}
+			if err := unix.Capset(&header, &data[0]); err != nil {
+				return err
+			}
+			link, err = attach()
+			return nil
+		}()
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return link, err
+}
+
 // A raw tracepoint takes a program twice, on kernels before 6.10 it says that it is there already.
 func TestAttachRawTracepointTwice(t *testing.T) {
 	m := loadMain(t)
