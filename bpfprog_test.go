@@ -1,6 +1,8 @@
 package libbpfgo
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
@@ -479,10 +481,6 @@ func TestRun(t *testing.T) {
 	for _, repeat := range []int{-1, math.MaxInt32 + 1} {
 		wantErr(t, prog.Run(&RunOpts{DataIn: packet, DataSizeIn: 64, Repeat: repeat}), syscall.EINVAL, "times")
 	}
-	unsized := RunOpts{DataIn: packet, DataSizeIn: 64, DataOut: make([]byte, 10)}
-	if err := prog.Run(&unsized); err != nil || len(unsized.DataOut) != 10 || unsized.DataOut[0] != 0 {
-		t.Errorf("%v, %+v", err, unsized)
-	}
 	for name, test := range map[string]struct {
 		opts *RunOpts
 		want error
@@ -496,6 +494,70 @@ func TestRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantErr(t, prog.Run(test.opts), test.want, `"on_xdp"`) })
 	}
 	wantErr(t, getProgram(t, m, "on_connect").Run(&RunOpts{DataIn: packet, DataSizeIn: 64}), errors.ErrUnsupported, "on_connect")
+}
+
+// Without a size, the slice's length is it.
+func TestRunWithoutSizes(t *testing.T) {
+	m := loadAttach(t, "on_xdp")
+	prog := getProgram(t, m, "on_xdp")
+	packet := make([]byte, 64)
+	packet[0] = 42
+	const xdpMd = 24 // sizeof(struct xdp_md)
+	context := make([]byte, xdpMd)
+	binary.NativeEndian.PutUint32(context[4:], 64) // data_end
+	opts := RunOpts{DataIn: packet, DataOut: make([]byte, 100), CtxIn: context, CtxOut: make([]byte, 100)}
+	if err := prog.Run(&opts); err != nil || opts.RetVal != 2 {
+		t.Fatal(err, opts.RetVal)
+	}
+	if len(opts.DataOut) != 64 || opts.DataOut[0] != 42 || len(opts.CtxOut) != xdpMd || opts.CtxOut[4] != 64 {
+		t.Errorf("%+v", opts)
+	}
+	// The kernel writes nothing behind the length.
+	opts = RunOpts{DataIn: packet, DataOut: make([]byte, 10, 64), CtxOut: make([]byte, 0, 64)}
+	wantErr(t, prog.Run(&opts), syscall.ENOSPC, "DataOut", "10", "64")
+	if rest := opts.DataOut[10:64]; len(bytes.Trim(rest, "\x00")) > 0 || len(opts.CtxOut) != 0 {
+		t.Errorf("%v, %v", rest, opts.CtxOut)
+	}
+	// A slice of a length says that there is data; one without says nothing.
+	if err := prog.Run(&RunOpts{DataIn: packet, CtxIn: []byte{}, DataOut: make([]byte, 0, 5)}); err != nil {
+		t.Error(err)
+	}
+}
+
+// After ENOSPC, there is what is needed to make more room.
+func TestRunWithTooLittleRoom(t *testing.T) {
+	m := loadAttach(t, "on_xdp")
+	prog := getProgram(t, m, "on_xdp")
+	packet := make([]byte, 64)
+	packet[0] = 42
+	for name, opts := range map[string]*RunOpts{
+		"by size":   {DataIn: packet, DataSizeIn: 64, DataOut: make([]byte, 100), DataSizeOut: 10},
+		"by length": {DataIn: packet, DataOut: make([]byte, 10)},
+	} {
+		wantErr(t, prog.Run(opts), syscall.ENOSPC, "on_xdp", "DataOut", "10 bytes of 64")
+		if opts.RetVal != 2 || opts.DataSizeOut != 64 || len(opts.DataOut) != 10 || opts.DataOut[0] != 42 {
+			t.Errorf("%s: %+v", name, opts)
+		}
+		opts.DataOut = make([]byte, opts.DataSizeOut)
+		if err := prog.Run(opts); err != nil || len(opts.DataOut) != 64 {
+			t.Errorf("%s: %v, %+v", name, err, opts)
+		}
+	}
+	context := make([]byte, 24)
+	context[4] = 64
+	opts := RunOpts{DataIn: packet, CtxIn: context, DataOut: make([]byte, 100), CtxOut: make([]byte, 8)}
+	wantErr(t, prog.Run(&opts), syscall.ENOSPC, "CtxOut", "8 bytes of 24")
+	if opts.RetVal != 2 || opts.CtxSizeOut != 24 || opts.DataSizeOut != 0 || len(opts.DataOut) != 64 || len(opts.CtxOut) != 8 {
+		t.Errorf("%+v", opts)
+	}
+	// What the kernel refuses is named with what it was given.
+	wantErr(t, prog.Run(&RunOpts{DataIn: packet[:1]}), syscall.EINVAL, "DataIn of 1 bytes")
+	for name, opts := range map[string]*RunOpts{
+		"DataIn": {DataIn: packet, DataSizeIn: 65}, "DataOut": {DataIn: packet, DataSizeOut: 1},
+		"CtxIn": {DataIn: packet, CtxSizeIn: 1}, "CtxOut": {DataIn: packet, CtxOut: make([]byte, 5), CtxSizeOut: 6},
+	} {
+		wantErr(t, prog.Run(opts), syscall.EINVAL, name+" is to have")
+	}
 }
 
 func TestAttachGenericFD(t *testing.T) {
