@@ -85,6 +85,8 @@ func CalcMapValueSize(valueSize int, mapType MapType) (int, error) {
 //
 // Keys and values that are passed as unsafe.Pointer point to the first byte of [BPFMap.KeySize]
 // bytes and of as many as [CalcMapValueSize] says. The methods that take slices check their length.
+// The bytes may be a part of anything, such as a struct with Go pointers. Queues, stacks and bloom filters
+// have no keys: nil, an empty slice and any pointer are the same for them.
 type BPFMap struct {
 	elements
 	module *Module
@@ -504,7 +506,7 @@ func (m *BPFMap) AttachStructOps() (*BPFLink, error) {
 }
 
 // LookupAndDeleteElem copies the value of key to value, of valueSize bytes, and removes the key.
-// valueSize must be what [CalcMapValueSize] gives. Queues and stacks have no keys: key is nil.
+// valueSize must be what [CalcMapValueSize] gives. Queues and stacks have no keys: key may be nil.
 //
 // Implements: bpf_map__lookup_and_delete_elem
 func (m *BPFMap) LookupAndDeleteElem(key, value unsafe.Pointer, valueSize uint64, flags MapFlag) error {
@@ -703,8 +705,8 @@ func (e *elements) GetNextKey(key unsafe.Pointer, nextKey unsafe.Pointer) error 
 
 var errNotCreated = fmt.Errorf("map is not created, load the object first: %w", syscall.ENOENT)
 
-// GetValueAndDeleteKey returns a copy of the value of key and removes the key. For queues and stacks,
-// key is nil.
+// GetValueAndDeleteKey returns a copy of the value of key and removes the key. Queues and stacks have no
+// keys: key may be nil.
 //
 // Implements: bpf_map_lookup_and_delete_elem
 func (e *elements) GetValueAndDeleteKey(key unsafe.Pointer) ([]byte, error) {
@@ -889,9 +891,13 @@ func (e *elements) next(key, next unsafe.Pointer) error {
 
 var errNilValue = fmt.Errorf("nil value: %w", syscall.EFAULT)
 
-// key returns what the kernel takes for a key, and answers for it if there is none.
+// key returns what the kernel takes for a key, and answers for it if there is none. Of maps without keys it
+// takes nothing but NULL, not even the address of no bytes.
 func (e *elements) key(key unsafe.Pointer, what string) (*C.char, error) {
-	if key == nil && e.keySize > 0 {
+	if e.keySize == 0 {
+		return nil, nil
+	}
+	if key == nil {
 		return nil, fmt.Errorf("nil %s: %w", what, syscall.EFAULT)
 	}
 	return (*C.char)(key), nil
@@ -1234,7 +1240,7 @@ func (m *BPFMapLow) ReuseFD(fd int) error {
 }
 
 // LookupAndDeleteElem copies the value of key to value, which has room for what [CalcMapValueSize]
-// says, and removes the key. Queues and stacks have no keys: key is nil.
+// says, and removes the key. Queues and stacks have no keys: key may be nil.
 //
 // Implements: bpf_map_lookup_and_delete_elem
 func (m *BPFMapLow) LookupAndDeleteElem(key, value unsafe.Pointer) error {
