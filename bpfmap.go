@@ -1071,12 +1071,14 @@ func GetMapNextID(startId uint32) (uint32, error) {
 	return uint32(id), failed(err, "get the map id after %d", startId)
 }
 
-// GetMapsIDsByName returns the ids above *startId of the maps of that name, of which the kernel keeps
-// 15 bytes. *startId is the last id that was looked at, also after an error.
+// GetMapsIDsByName returns the ids above *startId of the maps of that name. The kernel keeps the first 15
+// bytes of a map's name: only these of a longer name are compared, so that maps are among them whose names
+// differ behind. *startId is the last id that was looked at, also after an error.
 func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
 	if startId == nil {
 		return nil, failed(fmt.Errorf("nil start: %w", syscall.EINVAL), "find maps %q", name)
 	}
+	kernelName := name[:min(len(name), C.BPF_OBJ_NAME_LEN-1)]
 	var ids []uint32
 	for {
 		id, err := GetMapNextID(*startId)
@@ -1094,7 +1096,7 @@ func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
 		if err != nil {
 			return ids, err
 		}
-		if bpfMap.Name() == name {
+		if bpfMap.Name() == kernelName {
 			ids = append(ids, id)
 		}
 		if err := bpfMap.Close(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -681,6 +682,32 @@ func TestMapLow(t *testing.T) {
 		_, err = GetMapsIDsByName("x", nil)
 		wantErr(t, err, syscall.EINVAL)
 	})
+}
+
+// The kernel keeps 15 bytes of a name.
+func TestMapsIDsByLongName(t *testing.T) {
+	needBPF(t)
+	for _, name := range []string{"libbpfgo_15byte", "libbpfgo_16bytes", "libbpfgo_of_17_by", "libbpfgo_has_" + strings.Repeat("many", 20)} {
+		m, err := CreateMap(MapTypeArray, name, 4, 4, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		info, err := GetMapInfoByFD(m.FileDescriptor())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, asked := range []string{name, name[:15], name[:15] + "?"} {
+			var start uint32
+			if ids, err := GetMapsIDsByName(asked, &start); err != nil || !slices.Contains(ids, info.ID) {
+				t.Errorf("%q: got %v, %v; want %d", asked, ids, err, info.ID)
+			}
+		}
+		var start uint32
+		if ids, err := GetMapsIDsByName(name[:14], &start); err != nil || slices.Contains(ids, info.ID) {
+			t.Errorf("the first 14 bytes of %q find %v, %v", name, ids, err)
+		}
+	}
 }
 
 // A map that is freed between the finding of its id and the look at it is none of the name.
