@@ -114,6 +114,12 @@ func (m *BPFMap) refresh() {
 	m.keySize = int(C.bpf_map__key_size(m.c))
 	m.valueSize = int(C.bpf_map__value_size(m.c))
 	m.maxEntries = uint32(C.bpf_map__max_entries(m.c))
+	if m.fd >= 0 {
+		// The kernel rounds up what is divided among the CPUs (BPF_F_NO_COMMON_LRU).
+		if info, err := GetMapInfoByFD(int(m.fd)); err == nil {
+			m.maxEntries = info.MaxEntries
+		}
+	}
 }
 
 // Module returns the module that the map belongs to.
@@ -943,56 +949,90 @@ func (e *elements) size(flags MapFlag) (int, error) {
 	return CalcMapValueSize(e.valueSize, e.mapType)
 }
 
-// A BPFMapIterator walks over a map's keys, in the kernel's order. Keys that are added or removed
-// meanwhile may be missed or, if the current key is removed, be seen again. It is for one
-// goroutine.
+// A BPFMapIterator walks over a map's keys, in the kernel's order. It reads one key ahead, so the current key
+// may be removed: the iteration goes on behind it, one step for each key. Keys that are added or removed
+// meanwhile may be found or not; one that was read ahead is found although it is removed by then.
+//
+// If the key that was read ahead is removed, by whomever (from an LRU map, the kernel itself removes keys), the
+// kernel starts over at the first key, and keys are found again. The iteration ends all the same, after twice as
+// many keys as the map has room for at the latest. If that wasn't the end of the map, Err returns an error for
+// which errors.Is(err, syscall.EAGAIN) holds.
+//
+// An iterator is for one goroutine.
 type BPFMapIterator struct {
 	elements *elements
 	key      []byte
+	ahead    []byte // the key behind it; nil at the end
+	found    uint64 // keys
 	free     []byte
 	err      error
 }
 
-// iteratorKeys is how many keys the iterator allocates at a time.
-const iteratorKeys = 32
+const (
+	// iteratorKeys is how many keys the iterator allocates at a time.
+	iteratorKeys = 32
+	// iteratorRounds is how often the iterator finds as many keys as the map has room for.
+	iteratorRounds = 2
+)
 
 // Iterator returns an iterator that stands before the map's first key.
 func (e *elements) Iterator() *BPFMapIterator {
 	return &BPFMapIterator{elements: e}
 }
 
-// Next moves to the next key and tells whether there is one. After false, Err says whether that
-// was the end.
+// Next moves to the next key and reports whether there is one. After false, Err says whether that
+// was the end. An iterator stays at the end, except in a map that had no keys: there, it begins anew.
 func (it *BPFMapIterator) Next() bool {
 	if it.err != nil {
 		return false
 	}
-	ended := false
-	err := it.elements.operate("get next key of", func() error {
-		size := it.elements.keySize
-		if size == 0 {
-			return fmt.Errorf("map has no keys: %w", syscall.EINVAL)
+	var key []byte
+	it.err = it.elements.operate("get next key of", func() (err error) {
+		if it.key == nil {
+			it.ahead, err = it.after(nil)
 		}
-		if it.key != nil && len(it.key) != size {
-			return fmt.Errorf("map was replaced by one with other keys: %w", syscall.EINVAL)
+		if err != nil || it.ahead == nil {
+			return err
 		}
-		if len(it.free) < size {
-			it.free = make([]byte, size*iteratorKeys)
+		// A map of cgroups' storage has the capacity 0; the kernel doesn't start over in it.
+		if most := iteratorRounds * uint64(it.elements.maxEntries); it.found >= most && most > 0 {
+			return fmt.Errorf("keys were removed during the iteration, which found %d in a map with room for %d: %w",
+				it.found, it.elements.maxEntries, syscall.EAGAIN)
 		}
-		next := it.free[:size:size]
-		err := it.elements.next(unsafe.Pointer(unsafe.SliceData(it.key)), unsafe.Pointer(unsafe.SliceData(next)))
-		if err == syscall.ENOENT {
-			ended = true
-			return nil
-		}
-		if err == nil {
-			it.key = next
-			it.free = it.free[size:]
-		}
+		key = it.ahead
+		it.ahead, err = it.after(key)
 		return err
 	})
-	it.err = err
-	return err == nil && !ended
+	if it.err != nil || key == nil {
+		return false
+	}
+	it.key = key
+	it.found++
+	return true
+}
+
+// after returns the key that follows key, the first one if key is nil; nil after the last.
+func (it *BPFMapIterator) after(key []byte) ([]byte, error) {
+	size := it.elements.keySize
+	if size == 0 {
+		return nil, fmt.Errorf("map has no keys: %w", syscall.EINVAL)
+	}
+	if key != nil && len(key) != size {
+		return nil, fmt.Errorf("map was replaced by one with other keys: %w", syscall.EINVAL)
+	}
+	if len(it.free) < size {
+		it.free = make([]byte, size*iteratorKeys)
+	}
+	next := it.free[:size:size]
+	err := it.elements.next(unsafe.Pointer(unsafe.SliceData(key)), unsafe.Pointer(unsafe.SliceData(next)))
+	if err == syscall.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	it.free = it.free[size:]
+	return next, nil
 }
 
 // Key returns the key that the last Next found. It belongs to the caller.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -215,6 +216,194 @@ func TestMapIterator(t *testing.T) {
 	}
 	if it := getMap(t, m, "events").Iterator(); it.Next() || it.Err() == nil {
 		t.Error("a ring buffer has keys")
+	}
+}
+
+// A keyedMap is a map of a type whose keys have an order of the kernel's, which starts over when the key that it
+// goes on from isn't there.
+type keyedMap struct {
+	*BPFMapLow
+	value []byte
+}
+
+// key returns the n'th key.
+func (m *keyedMap) key(n uint32) []byte {
+	if m.Type() == MapTypeLPMTrie {
+		return append(key4(32), key4(n)...)
+	}
+	return key4(n)
+}
+
+// fill adds the first n keys.
+func (m *keyedMap) fill(t *testing.T, n uint32) {
+	t.Helper()
+	for k := range n {
+		if err := m.UpdateElem(m.key(k), m.value, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// withKeyedMaps runs a test with a map of each type. An LRU map holds fewer elements than it has room for.
+func withKeyedMaps(t *testing.T, room int, test func(*testing.T, *keyedMap)) {
+	needBPF(t)
+	for mapType, flags := range map[MapType]uint32{
+		MapTypeHash: 0, MapTypeLRUHash: 0, MapTypePerCPUHash: 0, MapTypeLRUPerCPUHash: 0, MapTypeLPMTrie: 1, // BPF_F_NO_PREALLOC
+	} {
+		t.Run(mapType.Name(), func(t *testing.T) {
+			keySize := 4
+			if mapType == MapTypeLPMTrie {
+				keySize = 8
+			}
+			low, err := CreateMap(mapType, "keyed", keySize, 8, room, &BPFMapCreateOpts{MapFlags: flags})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer low.Close()
+			size, err := CalcMapValueSize(8, mapType)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, &keyedMap{low, make([]byte, size)})
+		})
+	}
+}
+
+// Removing the current key, each or one of two, costs no step.
+func TestIteratorRemovesKeys(t *testing.T) {
+	const n, room = 10_000, 20_000
+	withKeyedMaps(t, room, func(t *testing.T, m *keyedMap) {
+		for _, oneOf := range []uint32{2, 1} {
+			m.fill(t, n)
+			found := make(map[string]bool)
+			steps := 0
+			it := m.Iterator()
+			for ; it.Next() && steps <= room; steps++ {
+				key := it.Key()
+				found[string(key)] = true
+				if binary.NativeEndian.Uint32(key[len(key)-4:])%oneOf == 0 {
+					if err := m.DeleteKey(unsafe.Pointer(&key[0])); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if it.Err() != nil || steps != n || len(found) != n {
+				t.Errorf("%d keys in %d steps, %v; want %d", len(found), steps, it.Err(), n)
+			}
+			if it.Next() {
+				t.Error("there is a key after the end")
+			}
+		}
+		it := m.Iterator()
+		if it.Next() {
+			t.Errorf("key %v is left", it.Key())
+		}
+		m.fill(t, 1)
+		if !it.Next() {
+			t.Errorf("the map isn't empty any more: %v", it.Err())
+		}
+	})
+}
+
+// The key that was read ahead is removed before each second step, and is there again for the others: an iterator
+// without a limit goes on for ever.
+func TestIteratorEndsThatIsThrownBack(t *testing.T) {
+	const n, room = 16, 1024
+	withKeyedMaps(t, room, func(t *testing.T, m *keyedMap) {
+		m.fill(t, n)
+		steps := 0
+		it := m.Iterator()
+		for ; it.Next() && steps <= 2*room; steps++ {
+			if steps%2 == 1 {
+				m.fill(t, n)
+				continue
+			}
+			for k := range uint32(n) {
+				if key := m.key(k); !slices.Equal(key, it.Key()) {
+					_ = m.DeleteElem(key)
+				}
+			}
+		}
+		if steps != 2*room {
+			t.Errorf("%d steps in a map with room for %d", steps, room)
+		}
+		wantErr(t, it.Err(), syscall.EAGAIN, "keyed", "room for 1024")
+		if it.Next() {
+			t.Error("it goes on after the error")
+		}
+		// The next one begins anew.
+		m.fill(t, n)
+		it = m.Iterator()
+		for steps = 0; it.Next(); steps++ {
+		}
+		if it.Err() != nil || steps != n {
+			t.Errorf("%d steps, %v", steps, it.Err())
+		}
+	})
+}
+
+// Others remove everything and add it again, all the time.
+func TestIteratorEndsWhateverOthersDo(t *testing.T) {
+	const n = 512
+	withKeyedMaps(t, n, func(t *testing.T, m *keyedMap) {
+		m.fill(t, n)
+		ended := make(chan struct{})
+		var all sync.WaitGroup
+		for range 2 {
+			all.Add(1)
+			go func() {
+				defer all.Done()
+				for {
+					for _, change := range []func(uint32){
+						func(k uint32) { _ = m.DeleteElem(m.key(k)) },
+						func(k uint32) { _ = m.UpdateElem(m.key(k), m.value, 0) },
+					} {
+						for k := range uint32(n) {
+							select {
+							case <-ended:
+								return
+							default:
+								change(k)
+							}
+						}
+					}
+				}
+			}()
+		}
+		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+			steps := 0
+			it := m.Iterator()
+			for it.Next() {
+				steps++
+			}
+			if steps > 2*n {
+				t.Errorf("%d steps in a map with room for %d", steps, n)
+			}
+			if err := it.Err(); err != nil {
+				wantErr(t, err, syscall.EAGAIN)
+			}
+		}
+		close(ended)
+		all.Wait()
+	})
+}
+
+// The kernel gives each CPU a share of an LRU map with that flag, and makes room for one element in each.
+func TestIteratorOverMoreThanWasAskedFor(t *testing.T) {
+	const noCommonLRU = 1 << 1
+	m := openMain(t)
+	numbers := getMap(t, m, "numbers")
+	for _, err := range []error{numbers.SetType(MapTypeLRUHash), numbers.SetMapFlags(noCommonLRU), numbers.SetMaxEntries(1), m.BPFLoadObject()} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := GetMapInfoByFD(numbers.FileDescriptor())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if numbers.elements.maxEntries != info.MaxEntries {
+		t.Errorf("the map is taken for one of %d elements, the kernel made one of %d", numbers.elements.maxEntries, info.MaxEntries)
 	}
 }
 
