@@ -7,12 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 	"unsafe"
+	"weak"
+
+	"golang.org/x/sys/unix"
 )
 
 // collecting runs the garbage collector, and sends when the cleanups that it has started have run, over and
@@ -407,5 +411,109 @@ func TestLinkReaderOutlivesItsLink(t *testing.T) {
 	}
 	if err := reader.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What Buffer returns is the kernel's until the reader is closed, also if nobody holds the reader meanwhile,
+// and can be touched for ever.
+func TestPerfBufferMemoryStays(t *testing.T) {
+	needTracefs(t)
+	path := filepath.Join(bpffs(t), "link")
+	for _, form := range []string{"PerfReader", "PerfBufferRaw"} {
+		t.Run(form, func(t *testing.T) {
+			cpu := onOneCPU(t)
+			var memory [][]byte
+			var module weak.Pointer[Module]
+			func() {
+				m, err := NewModuleFromFile("testdata/events.bpf.o")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := m.InitGlobalVariable("target_pid", uint32(os.Getpid())); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.BPFLoadObject(); err != nil {
+					t.Fatal(err)
+				}
+				var r interface {
+					Buffer(int) ([]byte, error)
+					BufferCount() int
+				}
+				if form == "PerfReader" {
+					r, err = NewPerfReader(getMap(t, m, "perf_events"), PerfReaderOptions{Pages: 2})
+				} else {
+					r, err = NewPerfBufferRaw(getMap(t, m, "perf_events"), PerfBufferRawOptions{Pages: 2, Attr: *bpfOutput(1)},
+						func(int, RawPerfEvent) PerfEventRet { return PerfEventCont })
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range r.BufferCount() {
+					one, err := r.Buffer(i)
+					same, sameErr := r.Buffer(i)
+					if err := errors.Join(err, sameErr); err != nil {
+						t.Fatal(err)
+					}
+					if &one[0] != &same[0] || len(one) != 3*os.Getpagesize() {
+						t.Errorf("buffer %d is at %p and %p, of %d bytes", i, one, same, len(one))
+					}
+					memory = append(memory, one)
+				}
+				link := attach(t, m, "perf_send_many")
+				if err := errors.Join(link.Pin(path), link.Destroy()); err != nil {
+					t.Fatal(err)
+				}
+				module = weak.Make(m)
+			}()
+			defer os.Remove(path)
+			head := func(i int) uint64 {
+				return *(*uint64)(unsafe.Pointer(&memory[i][unsafe.Offsetof(unix.PerfEventMmapPage{}.Data_head)]))
+			}
+			for i := range 10 {
+				runtime.GC()
+				time.Sleep(time.Millisecond)
+				before := head(cpu)
+				trigger(1)
+				if after := head(cpu); after == before {
+					t.Fatalf("event %d didn't come", i)
+				}
+			}
+			m := module.Value()
+			if m == nil {
+				t.Fatal("the module was collected")
+			}
+			m.Close()
+			for i := range memory {
+				if slices.ContainsFunc(memory[i], func(b byte) bool { return b != 0 }) {
+					t.Errorf("buffer %d isn't empty after Close", i)
+				}
+				memory[i][len(memory[i])-1] = 1
+			}
+		})
+	}
+}
+
+// A reader whose memory was handed out doesn't hold its module once it is closed.
+func TestClosedReaderDoesNotHoldItsModule(t *testing.T) {
+	needBPF(t)
+	func() {
+		m, err := NewModuleFromFile("testdata/events.bpf.o")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.BPFLoadObject(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewPerfReader(getMap(t, m, "perf_events"), PerfReaderOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Buffer(0)
+		if err := errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	if !collected(1) {
+		t.Error("the module isn't closed")
 	}
 }

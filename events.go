@@ -89,6 +89,10 @@ type reader struct {
 	interval time.Duration // how often to look for records that were not announced; 0 is never
 	flushing bool
 	armed    time.Time // what wake's deadline is
+	// lent is memory of a perf buffer, by index, that the user has. While there is any, keep keeps the
+	// module alive.
+	lent map[int][]byte
+	keep any
 }
 
 // A batch is records in one piece of memory, which are handed out one after the other.
@@ -1081,6 +1085,7 @@ func (r *reader) close() {
 	defer r.unlock()
 	r.closed = true
 	r.leave()
+	r.takeBack()
 	C.golibbpf_reader_free(r.c)
 	r.c = nil
 }

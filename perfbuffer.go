@@ -417,20 +417,59 @@ func (p *perfBuffers) BufferFD(index int) (int, error) {
 }
 
 // Buffer returns the memory that the kernel writes events to, for the buffer of that index: a page with
-// the positions (struct perf_event_mmap_page), and the ring. It is valid until Close, after which it
-// must not be touched. Who reads it by himself must use nothing else of the reader.
+// the positions (struct perf_event_mmap_page), and the ring. Who reads it by himself must use nothing else
+// of the reader that reads.
+//
+// The reader must be closed, or its module: once Buffer was called, the garbage collector closes neither.
+// After Close, the memory is all zero and has nothing to do with the kernel any more. It can still be read and
+// written; its addresses, but no memory, stay taken until the process ends.
 //
 // Implements: perf_buffer__buffer
-func (p *perfBuffers) Buffer(index int) ([]byte, error) {
-	var memory unsafe.Pointer
-	var size C.size_t
-	err := p.buffer(index, func(pb *C.struct_perf_buffer) C.int {
-		return C.perf_buffer__buffer(pb, C.int(index), &memory, &size)
+func (p *perfBuffers) Buffer(index int) (memory []byte, err error) {
+	err = p.buffer(index, func(pb *C.struct_perf_buffer) C.int {
+		var address unsafe.Pointer
+		var size C.size_t
+		if err := C.perf_buffer__buffer(pb, C.int(index), &address, &size); err != 0 {
+			return err
+		}
+		fd := C.perf_buffer__buffer_fd(pb, C.size_t(index))
+		var errno syscall.Errno
+		memory, errno = p.reader.lend(index, int(fd), int(size)+os.Getpagesize(), p.bpfMap)
+		return -C.int(errno)
 	})
-	if err != nil {
-		return nil, err
+	return memory, err
+}
+
+// lend maps the memory behind a perf event once more, as libbpf unmaps its own when the reader is closed. Until
+// then keep is reachable: the reader belongs to an object, which is reachable while it is open.
+func (r *reader) lend(index, fd, size int, keep any) ([]byte, syscall.Errno) {
+	r.state.Lock()
+	defer r.state.Unlock()
+	if memory := r.lent[index]; memory != nil {
+		return memory, 0
 	}
-	return unsafe.Slice((*byte)(memory), int(size)+os.Getpagesize()), nil
+	address, err := unix.MmapPtr(fd, 0, nil, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if errno, ok := err.(syscall.Errno); ok {
+		return nil, errno
+	}
+	if r.lent == nil {
+		r.lent = make(map[int][]byte)
+	}
+	r.lent[index] = unsafe.Slice((*byte)(address), size)
+	r.keep = keep
+	return r.lent[index], 0
+}
+
+// takeBack puts memory of nobody's into the place of what lend has mapped.
+func (r *reader) takeBack() {
+	r.state.Lock()
+	defer r.state.Unlock()
+	for _, memory := range r.lent {
+		// Without it, the buffer stays.
+		_, _ = unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(memory)), uintptr(len(memory)), unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE|unix.MAP_FIXED)
+	}
+	r.lent, r.keep = nil, nil
 }
 
 func (p *perfBuffers) checkIndex(index int) error {
