@@ -651,6 +651,62 @@ func TestAttachXDPLegacy(t *testing.T) {
 	})
 }
 
+// A program that isn't loaded leaves what is there as it is.
+func TestNotLoadedTouchesNothing(t *testing.T) {
+	cgroup := ownCgroup(t)
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	fd := int(dir.Fd())
+	m := loadAttach(t, "on_xdp", "on_skb", "on_lookup")
+	empty := loadAttach(t)
+	xdp, skb := getProgram(t, empty, "on_xdp"), getProgram(t, empty, "on_skb")
+	const egress = BPFAttachTypeCgroupInetEgress
+	inOwnNetwork(t, func() {
+		if err := getProgram(t, m, "on_xdp").AttachXDPLegacy("lo", XDPFlagsSkbMode); err != nil {
+			t.Fatal(err)
+		}
+		// For itself alone: the kernel would detach it for any descriptor that is none.
+		if err := getProgram(t, m, "on_skb").AttachGenericFD(fd, egress, BPFFNone); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := getProgram(t, m, "on_skb").DetachGenericFD(fd, egress); err != nil {
+				t.Error(err)
+			}
+		}()
+		link, err := getProgram(t, m, "on_lookup").AttachNetns("/proc/thread-self/ns/net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, call := range map[string]func() error{
+			"AttachXDPLegacy":             func() error { return xdp.AttachXDPLegacy("lo", XDPFlagsSkbMode) },
+			"AttachXDPLegacy, no replace": func() error { return xdp.AttachXDPLegacy("lo", XDPFlagsSkbMode|XDPFlagsUpdateIfNoExist) },
+			"DetachXDPLegacy":             func() error { return xdp.DetachXDPLegacy("lo", XDPFlagsSkbMode) },
+			"AttachGenericFD":             func() error { return skb.AttachGenericFD(fd, egress, BPFFNone) },
+			"DetachGenericFD":             func() error { return skb.DetachGenericFD(fd, egress) },
+			"AttachCgroupLegacy":          func() error { _, err := skb.AttachCgroupLegacy(cgroup, egress); return err },
+			"DetachCgroupLegacy":          func() error { return skb.DetachCgroupLegacy(cgroup, egress) },
+			"UpdateProgram":               func() error { return link.UpdateProgram(getProgram(t, empty, "on_lookup")) },
+			"Run":                         func() error { return skb.Run(&RunOpts{}) },
+		} {
+			leaksNothing(t, func() {
+				if err := call(); !errors.Is(err, syscall.EBADF) || !strings.Contains(err.Error(), "isn't loaded") {
+					t.Errorf("%s: error is %v", name, err)
+				}
+			})
+			xdpCalls, skbCalls, lookups := calls(t, m, callsXDP), calls(t, m, callsSKB), calls(t, m, callsNetns)
+			ping(t)
+			connect(t)
+			if calls(t, m, callsXDP) == xdpCalls || calls(t, m, callsSKB) == skbCalls || calls(t, m, callsNetns) == lookups {
+				t.Errorf("%s has detached another program", name)
+			}
+		}
+	})
+}
+
 // needAttach skips where libbpf 1.x is older than what attach needs, which must say so.
 func needAttach(t *testing.T, libbpf int, program string, attach func(*BPFProg) error) {
 	t.Helper()

@@ -316,6 +316,16 @@ func (p *BPFProg) GetPinPath() string {
 	return p.PinPath()
 }
 
+// loaded returns the descriptor of the program, while the object is in use or locked. That of one that isn't loaded is
+// negative, which means something else to the kernel: "detach" to XDP, "whatever is there" when detaching.
+func (p *BPFProg) loaded() (C.int, error) {
+	fd := C.bpf_program__fd(p.c)
+	if fd < 0 {
+		return -1, fmt.Errorf("program %q isn't loaded: %w", p.name, syscall.EBADF)
+	}
+	return fd, nil
+}
+
 // change runs a call that changes the program.
 func (p *BPFProg) change(what string, call func() error) error {
 	if err := p.module.object.lock(); err != nil {
@@ -1187,13 +1197,17 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 	// The link's own, so that it can be destroyed at any time.
 	fd := -1
 	err := p.change(what, func() error {
-		return inCgroup(cgroupV2DirPath, func(cgroup C.int) (err error) {
-			if err := codeOf(C.bpf_prog_attach(C.bpf_program__fd(p.c), cgroup, C.enum_bpf_attach_type(attachType), C.BPF_F_ALLOW_MULTI)); err != nil {
+		return inCgroup(cgroupV2DirPath, func(cgroup C.int) error {
+			prog, err := p.loaded()
+			if err != nil {
 				return err
 			}
-			fd, err = unix.FcntlInt(uintptr(C.bpf_program__fd(p.c)), unix.F_DUPFD_CLOEXEC, 0)
+			if err := codeOf(C.bpf_prog_attach(prog, cgroup, C.enum_bpf_attach_type(attachType), C.BPF_F_ALLOW_MULTI)); err != nil {
+				return err
+			}
+			fd, err = unix.FcntlInt(uintptr(prog), unix.F_DUPFD_CLOEXEC, 0)
 			if err != nil {
-				C.bpf_prog_detach2(C.bpf_program__fd(p.c), cgroup, C.enum_bpf_attach_type(attachType))
+				C.bpf_prog_detach2(prog, cgroup, C.enum_bpf_attach_type(attachType))
 			}
 			return err
 		})
@@ -1213,7 +1227,11 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttachType) error {
 	return p.change(fmt.Sprintf("detach program %q from cgroup %q as %v", p.name, cgroupV2DirPath, attachType), func() error {
-		return detachCgroup(C.bpf_program__fd(p.c), cgroupV2DirPath, attachType)
+		prog, err := p.loaded()
+		if err != nil {
+			return err
+		}
+		return detachCgroup(prog, cgroupV2DirPath, attachType)
 	})
 }
 
@@ -1258,7 +1276,11 @@ func (p *BPFProg) AttachXDPLegacy(deviceName string, flag XDPFlags) error {
 		if err != nil {
 			return err
 		}
-		return codeOf(C.bpf_xdp_attach(index, C.bpf_program__fd(p.c), C.__u32(flag), nil))
+		prog, err := p.loaded()
+		if err != nil {
+			return err
+		}
+		return codeOf(C.bpf_xdp_attach(index, prog, C.__u32(flag), nil))
 	})
 }
 
@@ -1272,10 +1294,11 @@ func (p *BPFProg) DetachXDPLegacy(deviceName string, flag XDPFlags) error {
 		if err != nil {
 			return err
 		}
-		opts := C.struct_bpf_xdp_attach_opts{
-			sz:          C.sizeof_struct_bpf_xdp_attach_opts,
-			old_prog_fd: C.bpf_program__fd(p.c),
+		prog, err := p.loaded()
+		if err != nil {
+			return err
 		}
+		opts := C.struct_bpf_xdp_attach_opts{sz: C.sizeof_struct_bpf_xdp_attach_opts, old_prog_fd: prog}
 		return codeOf(C.bpf_xdp_detach(index, C.__u32(flag), &opts))
 	})
 }
@@ -1392,7 +1415,11 @@ const BPFFNone AttachFlag = 0
 // Implements: bpf_prog_attach
 func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags AttachFlag) error {
 	return p.change(fmt.Sprintf("attach program %q to descriptor %d as %v", p.name, targetFd, attachType), func() error {
-		return codeOf(C.bpf_prog_attach(C.bpf_program__fd(p.c), C.int(targetFd), C.enum_bpf_attach_type(attachType), C.uint(flags)))
+		prog, err := p.loaded()
+		if err != nil {
+			return err
+		}
+		return codeOf(C.bpf_prog_attach(prog, C.int(targetFd), C.enum_bpf_attach_type(attachType), C.uint(flags)))
 	})
 }
 
@@ -1401,7 +1428,11 @@ func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags 
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachGenericFD(targetFd int, attachType BPFAttachType) error {
 	return p.change(fmt.Sprintf("detach program %q from descriptor %d as %v", p.name, targetFd, attachType), func() error {
-		return codeOf(C.bpf_prog_detach2(C.bpf_program__fd(p.c), C.int(targetFd), C.enum_bpf_attach_type(attachType)))
+		prog, err := p.loaded()
+		if err != nil {
+			return err
+		}
+		return codeOf(C.bpf_prog_detach2(prog, C.int(targetFd), C.enum_bpf_attach_type(attachType)))
 	})
 }
 
@@ -1527,9 +1558,9 @@ func (p *BPFProg) duplicate() (int, error) {
 		return -1, err
 	}
 	defer p.module.object.done()
-	fd := C.bpf_program__fd(p.c)
-	if fd < 0 {
-		return -1, fmt.Errorf("it isn't loaded: %w", syscall.EBADF)
+	fd, err := p.loaded()
+	if err != nil {
+		return -1, err
 	}
 	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 }

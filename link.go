@@ -247,6 +247,9 @@ func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
 	}
 	defer prog.module.object.done()
 	return l.change(fmt.Sprintf("%s with program %q", what, prog.name), func() error {
+		if _, err := prog.loaded(); err != nil {
+			return err
+		}
 		return codeOf(C.bpf_link__update_program(l.handle.c, prog.c))
 	})
 }

@@ -307,6 +307,19 @@ func init() {
 			show("detach without an interface")(prog.DetachXDPLegacy("nothing", bpf.XDPFlagsSkbMode))
 			show("both modes")(prog.AttachXDPLegacy("lo", bpf.XDPFlagsSkbMode|bpf.XDPFlagsDrvMode))
 		},
+		"attach-not-loaded": func() {
+			m := loadOnly(attachObject, "on_xdp", "on_skb")
+			other := openOnly(attachObject)
+			check(getProgram(m, "on_xdp").AttachXDPLegacy("lo", bpf.XDPFlagsSkbMode))
+			show("attach")(getProgram(other, "on_xdp").AttachXDPLegacy("lo", bpf.XDPFlagsSkbMode))
+			show("the other runs")(effect(m, "calls", callsXDP, ping))
+			dir := must(os.MkdirTemp(cgroup2(), "compat-"))
+			defer os.Remove(dir)
+			fd := int(must(os.Open(dir)).Fd())
+			check(getProgram(m, "on_skb").AttachGenericFD(fd, bpf.BPFAttachTypeCgroupInetEgress, bpf.BPFFNone))
+			show("detach")(getProgram(other, "on_skb").DetachGenericFD(fd, bpf.BPFAttachTypeCgroupInetEgress))
+			show("detach the other")(getProgram(m, "on_skb").DetachGenericFD(fd, bpf.BPFAttachTypeCgroupInetEgress))
+		},
 		"attach-cgroup": func() {
 			m := loadOnly(attachObject, "on_connect", "on_skb")
 			prog := getProgram(m, "on_connect")
