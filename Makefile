@@ -21,6 +21,7 @@ ARCH := $(HOST)
 TEST :=
 UPDATE :=
 DOC :=
+TIME := 10m
 KERNEL := 6.1 newest
 
 TAGS := netgo,osusergo
@@ -198,6 +199,10 @@ stress: all mounts $(LIBBPF_ASAN) ## Stream 100 million records through each for
 	LIBBPFGO_TIME=1m GOEXPERIMENT=cgocheck2 $(GO) $(STREAM) .
 	LIBBPFGO_TIME=1m $(ASAN) $(GO) $(STREAM) $(ASAN_FLAGS) .
 
+fuzz: all mounts $(LIBBPF_ASAN) ## Run each Fuzz function of the root package for its share of TIME=10m, half of it with the address sanitizer
+	@GO=$(GO) scripts/fuzz $(TIME) 2
+	@$(ASAN) GO=$(GO) scripts/fuzz $(TIME) 2 $(ASAN_FLAGS)
+
 test-link: test-deps ## Link throw-away modules in all the ways that the README names
 	@STATIC_LIBS="$(STATIC_LIBS)" scripts/link-tests
 
@@ -239,4 +244,4 @@ help: ## List the tasks
 		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: $(BUILD)/gotest all static libbpf bpf deps clean generate examples run mounts test test-deps test-unit test-compat selftest selftests vmtest vmtest-all test-race \
-	test-cgocheck test-asan stress test-link test-fresh bench lint apidiff fmt help
+	test-cgocheck test-asan stress fuzz test-link test-fresh bench lint apidiff fmt help

@@ -207,21 +207,6 @@ func TestOpenWithEachByteDamaged(t *testing.T) {
 	})
 }
 
-func FuzzNewModuleFromBuffer(f *testing.F) {
-	objects, err := filepath.Glob("testdata/*.bpf.o")
-	if err != nil || len(objects) == 0 {
-		f.Fatalf("no objects, %v (make builds them)", err)
-	}
-	for _, path := range objects {
-		f.Add(readFile(f, path))
-	}
-	f.Fuzz(func(_ *testing.T, image []byte) {
-		if m, err := NewModuleFromBuffer(image, "fuzz"); err == nil {
-			_ = m.InitGlobalVariable("target_pid", uint32(1))
-			m.Close()
-		}
-	})
-}
 
 func TestBufferIsCopied(t *testing.T) {
 	image := readFile(t, mainObject)
