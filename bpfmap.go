@@ -27,6 +27,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -172,14 +174,19 @@ func (m *BPFMap) GetMaxEntries() uint32 {
 	return m.MaxEntries()
 }
 
-// SetMaxEntries sets the map's capacity: in elements, or in bytes for ring buffers. It must be
-// called before the load. The maps behind global variables have one element, always.
+// SetMaxEntries sets the map's capacity: in elements, in bytes for ring buffers, in pages for arenas. It must
+// be called before the load. The maps behind global variables have one element, always, and an arena has room
+// for the variables in it: EINVAL otherwise.
 //
 // Implements: bpf_map__set_max_entries
 func (m *BPFMap) SetMaxEntries(maxEntries uint32) error {
 	return m.change(fmt.Sprintf("set capacity of map %q to %d", m.name, maxEntries), func() error {
 		if maxEntries != 1 && bool(C.bpf_map__is_internal(m.c)) {
 			return errVariables
+		}
+		// bpf_object__create_maps of libbpf 1.7 copies them to the arena, however small it is.
+		if pages := arenaPages(m.initialValue()); m.mapType == MapTypeArena && maxEntries < pages {
+			return fmt.Errorf("its variables take %d pages: %w", pages, syscall.EINVAL)
 		}
 		return codeOf(C.bpf_map__set_max_entries(m.c, C.__u32(maxEntries)))
 	})
@@ -275,18 +282,47 @@ func (m *BPFMap) set(what string, value any, call func() C.int) error {
 // the process, and would take it for smaller or larger.
 var errVariables = fmt.Errorf("it holds variables: %w", syscall.EINVAL)
 
+// arenaPages returns how many pages of an arena its variables take.
+func arenaPages(variables []byte) uint32 {
+	page := os.Getpagesize()
+	return uint32((len(variables) + page - 1) / page)
+}
+
+// retype returns an error if libbpf doesn't survive that the map becomes one of another type. It has memory for
+// variables, struct_ops and arenas that depends on the type, and what it initializes a map with are maps or programs,
+// depending on the type (init_map_in_map_slots, init_prog_array_slots; libbpf 1.7).
+func (m *BPFMap) retype(mapType MapType) error {
+	if mapType == m.mapType {
+		return nil
+	}
+	if m.holdsVariables() {
+		return errVariables
+	}
+	for _, t := range []MapType{MapTypeStructOps, MapTypeArena} {
+		if mapType == t || m.mapType == t {
+			return fmt.Errorf("only its definition can make a map %s: %w", t.Name(), syscall.EINVAL)
+		}
+	}
+	if m.module.object.references && (mapType == MapTypeProgArray || m.mapType == MapTypeProgArray) {
+		return fmt.Errorf("maps of the object are initialized with references: %w", syscall.EINVAL)
+	}
+	return nil
+}
+
 // holdsVariables tells whether libbpf has memory for what the map holds.
 func (m *BPFMap) holdsVariables() bool {
 	return bool(C.bpf_map__is_internal(m.c)) || m.initialValue() != nil
 }
 
-// SetType sets the map's type, before the load. The maps behind global variables keep theirs.
+// SetType sets the map's type, before the load. The maps behind global variables keep theirs, and no map becomes
+// or stops being one of struct_ops or an arena: EINVAL. If the object initializes maps with references to others or
+// to programs, that is so for program arrays, too.
 //
 // Implements: bpf_map__set_type
 func (m *BPFMap) SetType(mapType MapType) error {
 	return m.change(fmt.Sprintf("set type of map %q to %v", m.name, mapType), func() error {
-		if mapType != m.mapType && m.holdsVariables() {
-			return errVariables
+		if err := m.retype(mapType); err != nil {
+			return err
 		}
 		return codeOf(C.bpf_map__set_type(m.c, C.enum_bpf_map_type(mapType)))
 	})
@@ -300,11 +336,18 @@ func (m *BPFMap) SetKeySize(size uint32) error {
 }
 
 // SetValueSize sets the size of the map's values in bytes, before the load. The map behind the
-// global variables of a section can be resized, too, if its last variable is an array.
+// global variables of a section can be resized, too, if its last variable is an array; .kconfig doesn't
+// become smaller.
 //
 // Implements: bpf_map__set_value_size
 func (m *BPFMap) SetValueSize(size uint32) error {
-	return m.set("value size", size, func() C.int { return C.bpf_map__set_value_size(m.c, C.__u32(size)) })
+	return m.change(fmt.Sprintf("set value size of map %q to %d", m.name, size), func() error {
+		// bpf_object__resolve_externs of libbpf 1.7 writes all of them.
+		if int64(size) < int64(m.valueSize) && bool(C.bpf_map__is_internal(m.c)) && strings.HasSuffix(m.name, ".kconfig") {
+			return errVariables
+		}
+		return codeOf(C.bpf_map__set_value_size(m.c, C.__u32(size)))
+	})
 }
 
 // MapFlags returns the flags that the map is created with (BPF_F_NO_PREALLOC and so on).
@@ -432,7 +475,7 @@ func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
 
 // ReuseFD makes the map another one, which fd is a descriptor of: it is duplicated, what the map was
 // is closed. Before the load, the object's programs use that map. For a map that holds global variables, it
-// must have the same type and sizes.
+// must have the same sizes. What [BPFMap.SetType] refuses can't be another's type either.
 //
 // Implements: bpf_map__reuse_fd
 func (m *BPFMap) ReuseFD(fd int) error {
@@ -442,7 +485,10 @@ func (m *BPFMap) ReuseFD(fd int) error {
 		if err != nil {
 			return err
 		}
-		same := info.Type == m.mapType && int(info.ValueSize) == m.valueSize && info.MaxEntries == uint32(C.bpf_map__max_entries(m.c))
+		if err := m.retype(info.Type); err != nil {
+			return err
+		}
+		same := int(info.ValueSize) == m.valueSize && info.MaxEntries == uint32(C.bpf_map__max_entries(m.c))
 		if !same && m.holdsVariables() {
 			return errVariables
 		}

@@ -22,6 +22,8 @@ import (
 	"sync"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Module is a BPF object: the maps and programs of one ELF file. It is opened by
@@ -53,8 +55,14 @@ type object struct {
 	btfPath string
 	c       *C.struct_bpf_object
 	loaded  bool
+	// prepared is true between Prepare and the load.
+	prepared bool
 	// image is the ELF file, until the object is loaded.
 	image []byte
+	// references is true if maps are initialized with references to maps or programs.
+	references bool
+	// relocatesTypes is true if there are CO-RE relocations.
+	relocatesTypes bool
 
 	childMutex sync.Mutex
 	// children are the links and buffers in the order of their making; nil for good once the
@@ -187,7 +195,8 @@ func readRegular(path string) ([]byte, error) {
 // newModule opens the object in the file at args.BPFObjPath or, if that is empty, in image, which is
 // the file's content in either case.
 func newModule(what string, args NewModuleArgs, image []byte, name string) (*Module, error) {
-	if err := checkELF(image); err != nil {
+	file, err := checkObject(image)
+	if err != nil {
 		return nil, failed(err, "%s", what)
 	}
 	if strings.IndexByte(args.BPFObjName+args.BTFObjPath+args.BPFTokenPath, 0) >= 0 {
@@ -226,7 +235,7 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 	}
 
 	var c *C.struct_bpf_object
-	err := watched(what, func() error {
+	err = watched(what, func() error {
 		var errno error
 		c, errno = C.golibbpf_object_open(path, buf, C.size_t(len(image)), objectName, btfPath, kconfig, tokenPath,
 			C.uint(args.KernelLogLevel))
@@ -241,36 +250,15 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 	}
 
 	m := &Module{
-		object: &object{name: name, btfPath: args.BTFObjPath, c: c, image: image},
-		maps:   make(map[*C.struct_bpf_map]*BPFMap),
-		progs:  make(map[*C.struct_bpf_program]*BPFProg),
+		object: &object{
+			name: name, btfPath: args.BTFObjPath, c: c, image: image,
+			references: file.references, relocatesTypes: file.relocatesTypes,
+		},
+		maps:  make(map[*C.struct_bpf_map]*BPFMap),
+		progs: make(map[*C.struct_bpf_program]*BPFProg),
 	}
 	m.cleanup = runtime.AddCleanup(m, (*object).dropped, m.object)
 	return m, nil
-}
-
-// checkELF returns an error unless image is a BPF object whose sections are all there.
-func checkELF(image []byte) error {
-	if len(image) == 0 {
-		return fmt.Errorf("file is empty: %w", LibbpfErrnoFormat)
-	}
-	if !bytes.HasPrefix(image, []byte(elf.ELFMAG)) {
-		return fmt.Errorf("not an ELF file: %w", LibbpfErrnoFormat)
-	}
-	file, err := elf.NewFile(bytes.NewReader(image))
-	if err != nil {
-		return fmt.Errorf("%w: %w", err, LibbpfErrnoFormat)
-	}
-	if file.Type != elf.ET_REL || file.Class != elf.ELFCLASS64 ||
-		file.Machine != elf.EM_BPF && file.Machine != elf.EM_NONE {
-		return fmt.Errorf("not a BPF object but %v, %v, %v: %w", file.Class, file.Machine, file.Type, LibbpfErrnoFormat)
-	}
-	for _, s := range file.Sections {
-		if s.Type != elf.SHT_NULL && s.Type != elf.SHT_NOBITS && (s.Offset > uint64(len(image)) || s.FileSize > uint64(len(image))-s.Offset) {
-			return fmt.Errorf("truncated: section %q ends at byte %d of %d: %w", s.Name, s.Offset+s.FileSize, len(image), LibbpfErrnoFormat)
-		}
-	}
-	return nil
 }
 
 // readKConfig returns the text of a kernel configuration, which may be gzipped as /proc/config.gz.
@@ -328,7 +316,19 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 		return failed(err, "%s", what)
 	}
 	defer o.unlock()
-	err := watched(what, func() error { return codeOf(do(o.c)) })
+	if o.btfPath != "" && o.relocatesTypes && !o.prepared {
+		if err := checkBTFFile(o.btfPath); err != nil {
+			return failed(err, "%s", what)
+		}
+	}
+	arenas, err := o.reserveArenas()
+	if err == nil {
+		err = watched(what, func() error { return codeOf(do(o.c)) })
+	} else {
+		err = failed(err, "%s", what)
+	}
+	freeArenas(arenas)
+	o.prepared = err == nil && !whole
 	// libbpf closes the maps, too, if the load fails.
 	for _, bpfMap := range m.maps {
 		bpfMap.refresh()
@@ -338,6 +338,44 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 		o.image = nil
 	}
 	return err
+}
+
+// A reservedArena is memory at the address that an arena's definition asks for.
+type reservedArena struct {
+	c             *C.struct_bpf_map
+	address, size uintptr
+}
+
+// reserveArenas takes the memory of arenas that are to be at an address. bpf_object__create_maps of libbpf 1.7 would
+// map them there whatever the process has there, such as Go's heap.
+func (o *object) reserveArenas() ([]reservedArena, error) {
+	var arenas []reservedArena
+	if o.prepared || o.loaded {
+		return nil, nil
+	}
+	for c := C.bpf_object__next_map(o.c, nil); c != nil; c = C.bpf_object__next_map(o.c, c) {
+		a := reservedArena{c, uintptr(C.bpf_map__map_extra(c)), uintptr(C.bpf_map__max_entries(c)) * uintptr(os.Getpagesize())}
+		if MapType(C.bpf_map__type(c)) != MapTypeArena || !bool(C.bpf_map__autocreate(c)) || a.address == 0 || a.size == 0 {
+			continue
+		}
+		const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE | unix.MAP_FIXED_NOREPLACE
+		_, _, errno := unix.Syscall6(unix.SYS_MMAP, a.address, a.size, unix.PROT_NONE, flags, ^uintptr(0), 0)
+		if errno != 0 {
+			return arenas, fmt.Errorf("reserve %d bytes at %#x for arena %q: %w", a.size, a.address, C.GoString(C.bpf_map__name(c)), errno)
+		}
+		arenas = append(arenas, a)
+	}
+	return arenas, nil
+}
+
+// freeArenas frees what was reserved, unless the arena is there.
+func freeArenas(arenas []reservedArena) {
+	for _, a := range arenas {
+		var size C.size_t
+		if uintptr(C.bpf_map__initial_value(a.c, &size)) != a.address {
+			_, _, _ = unix.Syscall(unix.SYS_MUNMAP, a.address, a.size, 0)
+		}
+	}
 }
 
 // Close destroys the links, stops and frees the buffers, and frees the object with its maps and

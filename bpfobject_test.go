@@ -207,7 +207,6 @@ func TestOpenWithEachByteDamaged(t *testing.T) {
 	})
 }
 
-
 func TestBufferIsCopied(t *testing.T) {
 	image := readFile(t, mainObject)
 	m, err := NewModuleFromBuffer(image, "main")

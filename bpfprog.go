@@ -157,11 +157,16 @@ func (p *BPFProg) GetType() BPFProgType {
 }
 
 // SetAutoload sets whether the program is loaded with its object, which it is unless its section's
-// name begins with "?". It must be called before the load.
+// name begins with "?". It must be called before the load, and to load it before [Module.Prepare]: EBUSY.
 //
 // Implements: bpf_program__set_autoload
 func (p *BPFProg) SetAutoload(autoload bool) error {
 	return p.change(fmt.Sprintf("set autoload of program %q", p.name), func() error {
+		// bpf_object__relocate of libbpf 1.7 has relocated only those that load, and find_kernel_btf_id has the
+		// kernel's BTF only if one of them needs it.
+		if autoload && p.module.object.prepared && !bool(C.bpf_program__autoload(p.c)) {
+			return fmt.Errorf("object is prepared already: %w", syscall.EBUSY)
+		}
 		return codeOf(C.bpf_program__set_autoload(p.c, C.bool(autoload)))
 	})
 }

@@ -252,22 +252,6 @@ func btfFields(data []byte) []fuzzFields {
 	return kinds
 }
 
-// The kinds of BTF's types.
-type btfKind int
-
-const (
-	btfInt       btfKind = 1
-	btfArray     btfKind = 3
-	btfStruct    btfKind = 4
-	btfUnion     btfKind = 5
-	btfEnum      btfKind = 6
-	btfFuncProto btfKind = 13
-	btfVar       btfKind = 14
-	btfDatasec   btfKind = 15
-	btfDeclTag   btfKind = 17
-	btfEnum64    btfKind = 19
-)
-
 // FuzzObject opens objects of this repository that were changed at random, calls what may be called before the load,
 // and loads them. Nothing is attached or pinned.
 func FuzzObject(f *testing.F) {
@@ -280,7 +264,7 @@ func FuzzObject(f *testing.F) {
 				b[i] = byte(rng.Uint32())
 			}
 		}
-		f.Add(uint16(i), script[:0], calls[:0])
+		f.Add(uint16(i), script, calls)
 	}
 	f.Fuzz(func(t *testing.T, object uint16, script, calls []byte) {
 		if len(script) > 16*mutationSize || len(calls) > 200 {
