@@ -2,5 +2,9 @@
 
 package libbpfgo
 
-// With the address sanitizer, freed memory stays resident for a while, and leaks are its own matter.
-const residentMemoryTells = false
+const (
+	// With the address sanitizer, freed memory stays resident for a while, and leaks are its own matter.
+	residentMemoryTells = false
+	// cgo has the sanitizer check what C is given, which lets it escape.
+	argumentsStayOnTheStack = false
+)

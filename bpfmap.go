@@ -88,7 +88,7 @@ func CalcMapValueSize(valueSize int, mapType MapType) (int, error) {
 // Keys and values that are passed as unsafe.Pointer point to the first byte of [BPFMap.KeySize]
 // bytes and of as many as [CalcMapValueSize] says. The methods that take slices check their length.
 // The bytes may be a part of anything, such as a struct with Go pointers. Queues, stacks and bloom filters
-// have no keys: nil, an empty slice and any pointer are the same for them.
+// have no keys: theirs is nil or, for the methods that take slices, an empty slice.
 type BPFMap struct {
 	elements
 	module *Module
@@ -558,7 +558,7 @@ func (m *BPFMap) AttachStructOps() (*BPFLink, error) {
 }
 
 // LookupAndDeleteElem copies the value of key to value, of valueSize bytes, and removes the key.
-// valueSize must be what [CalcMapValueSize] gives. Queues and stacks have no keys: key may be nil.
+// valueSize must be what [CalcMapValueSize] gives. Queues and stacks have no keys: key is nil.
 //
 // Implements: bpf_map__lookup_and_delete_elem
 func (m *BPFMap) LookupAndDeleteElem(key, value unsafe.Pointer, valueSize uint64, flags MapFlag) error {
@@ -694,7 +694,7 @@ func (e *elements) LookupElem(key, value []byte, flags MapFlag) error {
 		if err := errors.Join(e.checkKey(key), e.checkValue(value, flags)); err != nil {
 			return err
 		}
-		return e.lookup(unsafe.Pointer(unsafe.SliceData(key)), value, flags)
+		return e.lookup(unsafe.Pointer(first(key)), value, flags)
 	})
 }
 
@@ -723,7 +723,7 @@ func (e *elements) UpdateElem(key, value []byte, flags MapFlag) error {
 		if err := errors.Join(e.checkKey(key), e.checkValue(value, flags)); err != nil {
 			return err
 		}
-		return e.update(unsafe.Pointer(unsafe.SliceData(key)), unsafe.Pointer(unsafe.SliceData(value)), flags)
+		return e.update(unsafe.Pointer(first(key)), unsafe.Pointer(unsafe.SliceData(value)), flags)
 	})
 }
 
@@ -743,7 +743,7 @@ func (e *elements) DeleteElem(key []byte) error {
 		if err := e.checkKey(key); err != nil {
 			return err
 		}
-		return e.delete(unsafe.Pointer(unsafe.SliceData(key)))
+		return e.delete(unsafe.Pointer(first(key)))
 	})
 }
 
@@ -757,8 +757,8 @@ func (e *elements) GetNextKey(key unsafe.Pointer, nextKey unsafe.Pointer) error 
 
 var errNotCreated = fmt.Errorf("map is not created, load the object first: %w", syscall.ENOENT)
 
-// GetValueAndDeleteKey returns a copy of the value of key and removes the key. Queues and stacks have no
-// keys: key may be nil.
+// GetValueAndDeleteKey returns a copy of the value of key and removes the key. For queues and stacks,
+// key is nil.
 //
 // Implements: bpf_map_lookup_and_delete_elem
 func (e *elements) GetValueAndDeleteKey(key unsafe.Pointer) ([]byte, error) {
@@ -943,13 +943,10 @@ func (e *elements) next(key, next unsafe.Pointer) error {
 
 var errNilValue = fmt.Errorf("nil value: %w", syscall.EFAULT)
 
-// key returns what the kernel takes for a key, and answers for it if there is none. Of maps without keys it
-// takes nothing but NULL, not even the address of no bytes.
+// key returns what the kernel takes for a key, and answers for it if there is none. Maps without keys (queues,
+// stacks, bloom filters) take nil alone.
 func (e *elements) key(key unsafe.Pointer, what string) (*C.char, error) {
-	if e.keySize == 0 {
-		return nil, nil
-	}
-	if key == nil {
+	if key == nil && e.keySize > 0 {
 		return nil, fmt.Errorf("nil %s: %w", what, syscall.EFAULT)
 	}
 	return (*C.char)(key), nil
@@ -1328,7 +1325,7 @@ func (m *BPFMapLow) ReuseFD(fd int) error {
 }
 
 // LookupAndDeleteElem copies the value of key to value, which has room for what [CalcMapValueSize]
-// says, and removes the key. Queues and stacks have no keys: key may be nil.
+// says, and removes the key. Queues and stacks have no keys: key is nil.
 //
 // Implements: bpf_map_lookup_and_delete_elem
 func (m *BPFMapLow) LookupAndDeleteElem(key, value unsafe.Pointer) error {

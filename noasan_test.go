@@ -2,4 +2,7 @@
 
 package libbpfgo
 
-const residentMemoryTells = true
+const (
+	residentMemoryTells     = true
+	argumentsStayOnTheStack = true
+)
