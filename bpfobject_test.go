@@ -11,9 +11,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func readFile(t testing.TB, path string) []byte {
@@ -261,6 +266,74 @@ func TestRejectedProgram(t *testing.T) {
 		if stderr := inChild(t, t.Name()); stderr != "" {
 			t.Errorf("stderr has %q beside the error", stderr)
 		}
+	}
+}
+
+// signalled runs f on a thread that a signal comes to every millisecond.
+func signalled(f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	thread := syscall.Gettid()
+	ended := make(chan struct{})
+	var signalling sync.WaitGroup
+	signalling.Add(1)
+	go func() {
+		defer signalling.Done()
+		for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+			select {
+			case <-ended:
+				tick.Stop()
+				return
+			default:
+				_ = unix.Tgkill(os.Getpid(), thread, unix.SIGURG)
+			}
+		}
+	}()
+	f()
+	close(ended)
+	signalling.Wait()
+}
+
+// A signal makes the verifier give up. libbpf tries five times.
+func TestLoadDespiteSignals(t *testing.T) {
+	needBPF(t)
+	m, err := NewModuleFromFile("testdata/slow.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	signalled(func() {
+		if err := m.BPFLoadObject(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The signals come when the call has ended, and its log callbacks have theirs of faults.
+func TestSignalsAfterTheLoad(t *testing.T) {
+	needBPF(t)
+	var panicked any
+	SetLoggerCbs(Callbacks{Log: func(int, string) {
+		defer func() { panicked = recover() }()
+		var nothing *int
+		*nothing = 1
+	}})
+	defer SetLoggerCbs(Callbacks{})
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before, after unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &before); err != nil {
+		t.Fatal(err)
+	}
+	loadMain(t)
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &after); err != nil {
+		t.Fatal(err)
+	}
+	if before != after {
+		t.Errorf("the thread's signals are %v, %v before", after, before)
+	}
+	if panicked == nil {
+		t.Error("the fault in a callback did not panic")
 	}
 }
 

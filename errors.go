@@ -126,14 +126,21 @@ func (w *watch) explain(what string, err error) error {
 	e := &opError{what: what, err: err}
 	for _, msg := range w.warnings {
 		msg = plainMessage(msg)
-		if program, log, ok := verifierLog(msg); ok {
+		if program, log, ok := verifierLog(msg); ok && !momentary(err) {
 			return &VerifierError{Program: program, Log: log, err: err}
+		} else if ok {
+			continue
 		}
 		if len(e.warnings) < maxWarnings {
 			e.warnings = append(e.warnings, msg)
 		}
 	}
 	return e
+}
+
+// momentary reports whether an error of the kernel's is due to the moment: it may not come again.
+func momentary(err error) bool {
+	return slices.Contains([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR}, err)
 }
 
 // verifierLog takes apart the message in which libbpf prints a rejected program's log.

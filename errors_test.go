@@ -65,6 +65,24 @@ func TestVerifierErrorText(t *testing.T) {
 	}
 }
 
+// What ends a verification early is no refusal.
+func TestInterruptedVerification(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE} {
+		w := &watch{warnings: []string{
+			"libbpf: prog 'p': BPF program load failed: -EAGAIN\n",
+			"libbpf: prog 'p': -- BEGIN PROG LOAD LOG --\na\n-- END PROG LOAD LOG --\n",
+		}}
+		err := w.explain("load object", errno)
+		if want := "load object: " + errno.Error() + " (prog 'p': BPF program load failed: -EAGAIN)"; err.Error() != want {
+			t.Errorf("got %q, want %q", err, want)
+		}
+		var v *VerifierError
+		if errors.As(err, &v) {
+			t.Errorf("%v is a rejection", err)
+		}
+	}
+}
+
 func TestVerifierErrorExplained(t *testing.T) {
 	const log = "0: a\n1: b\n2: c\n3: d\nR1 invalid mem access 'scalar'\n\n" +
 		"Verification failed: Register Type Safety: Invalid dereference\n\n" +

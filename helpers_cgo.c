@@ -2,7 +2,6 @@
 
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,12 +21,38 @@ void golibbpf_log_set_level(int level)
 	__atomic_store_n(&log_level, level, __ATOMIC_RELAXED);
 }
 
-uintptr_t golibbpf_log_watch(uintptr_t watcher)
+/*
+ * Signals whose handling can wait do so: a signal that is pending makes the kernel end a test run,
+ * and the verification of a program by EAGAIN. Those of faults can't wait.
+ */
+static void hold_signals(sigset_t *before)
 {
-	uintptr_t before = log_watcher;
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+	sigset_t set;
+	size_t i;
 
+	sigfillset(&set);
+	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&set, faults[i]);
+	pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+static void release_signals(const sigset_t *before)
+{
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+void golibbpf_watch_begin(struct golibbpf_watch *before, uintptr_t watcher)
+{
+	before->watcher = log_watcher;
 	log_watcher = watcher;
-	return before;
+	hold_signals(&before->signals);
+}
+
+void golibbpf_watch_end(const struct golibbpf_watch *before)
+{
+	release_signals(&before->signals);
+	log_watcher = before->watcher;
 }
 
 static int log_print(enum libbpf_print_level level, const char *format, va_list args)
@@ -270,17 +295,16 @@ int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts, const char *d
 		      char *data_out, const char *ctx_in, char *ctx_out)
 {
 	struct bpf_test_run_opts run = *opts;
-	sigset_t all, before;
+	sigset_t before;
 	int err;
 
 	run.data_in = data_in;
 	run.data_out = data_out;
 	run.ctx_in = ctx_in;
 	run.ctx_out = ctx_out;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
+	hold_signals(&before);
 	err = bpf_prog_test_run_opts(prog_fd, &run);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	release_signals(&before);
 	opts->data_size_out = run.data_size_out;
 	opts->ctx_size_out = run.ctx_size_out;
 	opts->retval = run.retval;

@@ -2,6 +2,7 @@
 #define GOLIBBPF_HELPERS_CGO_H
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -223,11 +224,18 @@ void golibbpf_log_install(void);
 /* Messages above this level are dropped before they reach Go; -1 drops all. */
 void golibbpf_log_set_level(int level);
 
+/* What a thread had before a watch. */
+struct golibbpf_watch {
+	uintptr_t watcher;
+	sigset_t signals;
+};
+
 /*
- * Warnings that libbpf prints on the calling thread reach golibbpf_log() with this handle and
- * whatever the level, until it is set back. Returns the handle that was set before.
+ * Until the end of the watch, warnings that libbpf prints on the calling thread reach
+ * golibbpf_log() with this handle and whatever the level, and signals don't reach the thread.
  */
-uintptr_t golibbpf_log_watch(uintptr_t watcher);
+void golibbpf_watch_begin(struct golibbpf_watch *before, uintptr_t watcher);
+void golibbpf_watch_end(const struct golibbpf_watch *before);
 
 /*
  * Opens the file at path or, if that is NULL, the object in the size bytes at buf. A token needs

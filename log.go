@@ -191,8 +191,9 @@ func (w *watch) run(call func() error) error {
 	defer handle.Delete()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	before := C.golibbpf_log_watch(C.uintptr_t(handle))
-	defer C.golibbpf_log_watch(before)
+	var before C.struct_golibbpf_watch
+	C.golibbpf_watch_begin(&before, C.uintptr_t(handle))
+	defer C.golibbpf_watch_end(&before)
 	return call()
 }
 
