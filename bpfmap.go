@@ -1212,7 +1212,8 @@ type BPFMapCreateOpts struct {
 }
 
 // CreateMap creates a map. Sizes are in bytes, maxEntries in elements, or in bytes for ring buffers.
-// Its first 15 bytes are the map's name.
+// The first 15 bytes of mapName are the map's name; where the thread may create maps, but not load
+// programs, it has none.
 //
 // Implements: bpf_map_create
 func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries int, opts *BPFMapCreateOpts) (*BPFMapLow, error) {
@@ -1242,6 +1243,10 @@ func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries i
 	}
 	var fd C.int
 	err = watched(what, func() error {
+		name := name
+		if !mayNameMaps() {
+			name = nil
+		}
 		fd = C.bpf_map_create(C.enum_bpf_map_type(mapType), name, C.__u32(keySize), C.__u32(valueSize), C.__u32(maxEntries), &options)
 		return codeOf(fd)
 	})

@@ -285,8 +285,16 @@ func readKConfig(path string) (string, error) {
 // BPFLoadObject creates the object's maps and loads its programs into the kernel. It can be done
 // once. A program that the kernel rejects gives a [VerifierError].
 //
-// It needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN depending on the programs; root before
-// Linux 5.8.
+// It needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN depending on the programs; CAP_SYS_ADMIN before
+// Linux 5.8. If the thread lacks them (EPERM), or the process has too few free descriptors (EMFILE) for
+// the programs and 6 more, libbpf isn't asked, and the load can be tried again.
+//
+// The reason is that libbpf finds out what the kernel supports by trying, and remembers a trial that
+// failed for any reason as a feature which the kernel doesn't have, for the rest of the process. Some
+// cases remain: other goroutines that use up the descriptors or the memory in the middle of a load,
+// a load by a thread without CAP_BPF where kernel.unprivileged_bpf_disabled is 0, which then can't
+// load BTF, and one without CAP_NET_ADMIN of cgroup_skb programs. A process that loads with different
+// rights at different times makes the first load with all of them.
 //
 // Implements: bpf_object__load
 func (m *Module) BPFLoadObject() error {
@@ -322,11 +330,21 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 		}
 	}
 	arenas, err := o.reserveArenas()
-	if err == nil {
-		err = watched(what, func() error { return codeOf(do(o.c)) })
-	} else {
-		err = failed(err, "%s", what)
+	if err != nil {
+		return failed(err, "%s", what)
 	}
+	err = watched(what, func() error {
+		if err := o.checkLoad(); err != nil {
+			return err
+		}
+		if err := codeOf(do(o.c)); err != nil {
+			return err
+		}
+		if whole {
+			o.askPerfLink()
+		}
+		return nil
+	})
 	freeArenas(arenas)
 	o.prepared = err == nil && !whole
 	// libbpf closes the maps, too, if the load fails.

@@ -352,8 +352,14 @@ func (p *BPFProg) attach(linkType LinkType, eventName, target string, do func() 
 // Implements: bpf_program__attach
 func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
 	return p.attach(Tracing, p.section, fmt.Sprintf("its section's target %q", p.section), func() (*C.struct_bpf_link, error) {
-		c, errno := C.bpf_program__attach(p.c)
 		kind, target, _ := strings.Cut(p.section, "/")
+		switch kind {
+		case "ksyscall", "kretsyscall", "usdt", "usdt.s":
+			if err := checkAttach(!strings.HasPrefix(kind, "usdt")); err != nil {
+				return nil, err
+			}
+		}
+		c, errno := C.bpf_program__attach(p.c)
 		if c == nil && (kind == "tp" || kind == "tracepoint") {
 			category, name, _ := strings.Cut(target, "/")
 			errno = explainTracefs(errno, category, name)
@@ -661,6 +667,9 @@ type KsyscallOpts struct {
 func (p *BPFProg) AttachKsyscall(name string, opts KsyscallOpts) (*BPFLink, error) {
 	target := fmt.Sprintf("%s of system call %q", entryOrReturn(opts.Retprobe), name)
 	return p.attach(kprobeType(opts.Retprobe), name, target, func() (*C.struct_bpf_link, error) {
+		if err := checkAttach(true); err != nil {
+			return nil, err
+		}
 		nameC, err := cString(name)
 		if err != nil {
 			return nil, err
@@ -1019,6 +1028,9 @@ func (p *BPFProg) AttachUSDTOpts(pid int, binaryPath string, provider string, na
 		}
 		file, err := targetPath(binaryPath)
 		if err != nil {
+			return nil, err
+		}
+		if err := checkAttach(false); err != nil {
 			return nil, err
 		}
 		var args [3]*C.char

@@ -5,44 +5,199 @@ package libbpfgo
 */
 import "C"
 
-import "fmt"
+import (
+	"fmt"
+	"iter"
+	"sync/atomic"
+	"syscall"
 
-// BPFProgramTypeIsSupported tells whether the running kernel can load programs of a type, by loading
-// one. It needs the rights to do that.
+	"golang.org/x/sys/unix"
+)
+
+// BPFProgramTypeIsSupported reports whether the running kernel can load programs of a type, by loading
+// one. Without the rights to do so, or descriptors, the answer is an error: EPERM, EMFILE.
 //
 // Implements: libbpf_probe_bpf_prog_type
 func BPFProgramTypeIsSupported(progType BPFProgType) (bool, error) {
-	return probe(fmt.Sprintf("probe program type %v", progType), func() C.int {
-		return C.libbpf_probe_bpf_prog_type(C.enum_bpf_prog_type(progType), nil)
-	})
+	return probe(fmt.Sprintf("probe program type %v", progType), func() (bool, error) { return probeProgramType(progType) })
 }
 
-// BPFMapTypeIsSupported tells whether the running kernel can create maps of a type, by creating one.
-// It needs the rights to do that.
+func probeProgramType(progType BPFProgType) (bool, error) {
+	result, errno := C.libbpf_probe_bpf_prog_type(C.enum_bpf_prog_type(progType), nil)
+	return answer(result, errno, capabilitiesFor(progType))
+}
+
+// BPFMapTypeIsSupported reports whether the running kernel can create maps of a type, by creating one.
+// Without the rights to do so, or descriptors, the answer is an error: EPERM, EMFILE.
 //
 // Implements: libbpf_probe_bpf_map_type
 func BPFMapTypeIsSupported(mapType MapType) (bool, error) {
-	return probe(fmt.Sprintf("probe map type %v", mapType), func() C.int {
-		return C.libbpf_probe_bpf_map_type(C.enum_bpf_map_type(mapType), nil)
+	return probe(fmt.Sprintf("probe map type %v", mapType), func() (bool, error) {
+		result, errno := C.libbpf_probe_bpf_map_type(C.enum_bpf_map_type(mapType), nil)
+		return answer(result, errno, []capability{unix.CAP_BPF, unix.CAP_NET_ADMIN})
 	})
 }
 
-// BPFHelperIsSupported tells whether programs of a type can call a helper function on the running
-// kernel, by loading one that does. Without the rights to load it, and for the types of programs that
-// can't be tried so (tracing, extensions, LSM, struct_ops), the answer is an error or true.
+// BPFHelperIsSupported reports whether programs of a type can call a helper function on the running
+// kernel, by loading one that does. Without the rights to do so, or descriptors, the answer is an
+// error: EPERM, EMFILE. For the types of programs that can't be tried so (tracing, extensions, LSM,
+// struct_ops) it is ErrUnsupported. The kernel hides some functions from a thread without CAP_PERFMON
+// or CAP_SYS_ADMIN, to which they are not supported then.
 //
 // Implements: libbpf_probe_bpf_helper
 func BPFHelperIsSupported(progType BPFProgType, funcId BPFFunc) (bool, error) {
-	return probe(fmt.Sprintf("probe helper function %v of program type %v", funcId, progType), func() C.int {
-		return C.libbpf_probe_bpf_helper(C.enum_bpf_prog_type(progType), C.enum_bpf_func_id(funcId), nil)
+	return probe(fmt.Sprintf("probe helper function %v of program type %v", funcId, progType), func() (bool, error) {
+		result, errno := C.libbpf_probe_bpf_helper(C.enum_bpf_prog_type(progType), C.enum_bpf_func_id(funcId), nil)
+		if result == 1 && errno != nil {
+			// The verifier has not named the function in its refusal, perhaps as it was not reached.
+			return probeProgramType(progType)
+		}
+		if missing := effective().lacking([]capability{unix.CAP_BPF}); result == 0 && len(missing) != 0 {
+			// It hides most functions from a thread without CAP_BPF, if that may load programs at all.
+			errno = syscall.EPERM
+		}
+		return answer(result, errno, capabilitiesFor(progType))
 	})
 }
 
-func probe(what string, call func() C.int) (bool, error) {
-	var result C.int
-	err := watched(what, func() error {
-		result = call()
-		return codeOf(result)
+func probe(what string, call func() (bool, error)) (supported bool, err error) {
+	err = watched(what, func() error {
+		supported, err = call()
+		return err
 	})
-	return result == 1, err
+	return supported && err == nil, err
+}
+
+// answer returns what a probe of libbpf's (libbpf_probes.c of 1.7.0) has found out, from its result and errno. The
+// result is 0 for each refusal of the kernel; one that is due to the thread or the moment is an error. EPERM in spite of
+// the capabilities is the kernel's answer: it was built or configured so.
+func answer(result C.int, errno error, needed []capability) (bool, error) {
+	if result > 0 {
+		return true, nil
+	}
+	no := codeOf(result)
+	switch {
+	case no != nil:
+		errno = no
+	case momentary(errno):
+		no = errno
+	case errno == syscall.EPERM && countsLockedMemory():
+		no = fmt.Errorf("the limit of locked memory may be too low: %w", errno)
+	}
+	if len(needed) == 0 {
+		needed = []capability{unix.CAP_BPF} // as kernel.unprivileged_bpf_disabled isn't 0
+	}
+	if missing := effective().lacking(needed); errno == syscall.EPERM && len(missing) != 0 {
+		no = fmt.Errorf("the thread does not have %s: %w", namesOf(missing), errno)
+	}
+	return false, no
+}
+
+// libbpf (feat_supported() in features.c of 1.7.0) tries what the kernel supports when it needs to know, and remembers the
+// result for the process. A trial that fails for want of a descriptor or of a right counts as a feature that the
+// kernel doesn't have. So what libbpf may try is asked for only when it can succeed.
+
+// loadDescriptors is how many descriptors a load needs beside those of the programs: of the BTF, of a BPF token and the
+// file system that it is from, and for a moment two of a trial and one that libbpf moves away from standard input and
+// output.
+const loadDescriptors = 6
+
+// checkLoad returns an error if the thread has not the rights or the process not the descriptors to load the object.
+func (o *object) checkLoad() error {
+	descriptors := loadDescriptors
+	if C.GOLIBBPF_MAPS_HAVE_DESCRIPTORS == 0 {
+		for c := C.bpf_object__next_map(o.c, nil); c != nil; c = C.bpf_object__next_map(o.c, c) {
+			descriptors++
+		}
+	}
+	mayHaveToken, rights := !inInitialUserNamespace(), effective()
+	for c := range o.programs() {
+		if !C.bpf_program__autoload(c) {
+			continue
+		}
+		descriptors++
+		progType := BPFProgType(C.bpf_program__type(c))
+		if missing := rights.lacking(capabilitiesFor(progType)); len(missing) != 0 && !mayHaveToken {
+			return fmt.Errorf("program %q of type %v needs %s, which the thread does not have: %w",
+				C.GoString(C.bpf_program__name(c)), progType, namesOf(missing), syscall.EPERM)
+		}
+	}
+	return checkDescriptors(descriptors)
+}
+
+// programs iterates over the object's programs.
+func (o *object) programs() iter.Seq[*C.struct_bpf_program] {
+	return func(yield func(*C.struct_bpf_program) bool) {
+		for c := C.bpf_object__next_program(o.c, nil); c != nil && yield(c); {
+			c = C.bpf_object__next_program(o.c, c)
+		}
+	}
+}
+
+// checkDescriptors returns an error unless the process can open n more descriptors.
+func checkDescriptors(n int) error {
+	var fds []int
+	defer func() {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}()
+	for range n {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			var limit unix.Rlimit
+			_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+			return fmt.Errorf("it needs %d descriptors, %d are free, the process's limit (RLIMIT_NOFILE) is %d: %w", n, len(fds), limit.Cur, err)
+		}
+		fds = append(fds, fd)
+	}
+	return nil
+}
+
+// perfLinkAsked is true once libbpf knows whether the kernel has links of perf events.
+var perfLinkAsked atomic.Bool
+
+// askPerfLink makes libbpf try links of perf events when a program that may need one was loaded, as the thread has the
+// rights for it now. By the time of the attachment it may have given them up.
+func (o *object) askPerfLink() {
+	if perfLinkAsked.Load() {
+		return
+	}
+	for c := range o.programs() {
+		switch BPFProgType(C.bpf_program__type(c)) {
+		case BPFProgTypeKprobe, BPFProgTypeTracepoint, BPFProgTypePerfEvent:
+			if C.bpf_program__fd(c) >= 0 {
+				perfLinkAsked.Store(bool(C.golibbpf_ask_perf_link(c)))
+				return
+			}
+		}
+	}
+}
+
+// trialDescriptors is how many descriptors an attachment needs whose trials the load did not make.
+const trialDescriptors = 3
+
+// checkAttach returns an error if the process has not the descriptors for what libbpf tries at the first attachment to a
+// system call or a static tracepoint (bpf_program__attach_ksyscall(), usdt_manager_new() of 1.7.0) or, to system calls,
+// the thread not the right, which the attachment needs as well.
+func checkAttach(toSystemCall bool) error {
+	if missing := effective().lacking([]capability{unix.CAP_PERFMON}); toSystemCall && inInitialUserNamespace() && len(missing) != 0 {
+		return fmt.Errorf("the thread does not have %s: %w", namesOf(missing), syscall.EPERM)
+	}
+	return checkDescriptors(trialDescriptors)
+}
+
+// namesAsked is true once libbpf knows whether the kernel has names of maps.
+var namesAsked atomic.Bool
+
+// mayNameMaps reports whether libbpf may try names of maps: when the thread can load a program.
+func mayNameMaps() bool {
+	if namesAsked.Load() {
+		return true
+	}
+	if C.libbpf_probe_bpf_prog_type(C.BPF_PROG_TYPE_SOCKET_FILTER, nil) != 1 {
+		return false
+	}
+	namesAsked.Store(true)
+	return true
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 
 static int log_level = -1;
 static __thread uintptr_t log_watcher;
+static __thread bool log_muted;
 
 void golibbpf_log_set_level(int level)
 {
@@ -62,7 +64,7 @@ static int log_print(enum libbpf_print_level level, const char *format, va_list 
 	char *message;
 	int size;
 
-	if (!watched && (int)level > __atomic_load_n(&log_level, __ATOMIC_RELAXED))
+	if (log_muted || (!watched && (int)level > __atomic_load_n(&log_level, __ATOMIC_RELAXED)))
 		return 0;
 
 	size = vasprintf(&message, format, args);
@@ -311,6 +313,20 @@ int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts, const char *d
 	opts->repeat = run.repeat;
 	opts->duration = run.duration;
 	return err;
+}
+
+bool golibbpf_ask_perf_link(const struct bpf_program *prog)
+{
+	/* What is no perf event is refused by every kernel. */
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	log_muted = true;
+	bpf_program__attach_perf_event(prog, fd);
+	log_muted = false;
+	close(fd);
+	return true;
 }
 
 /* Events. */

@@ -36,6 +36,9 @@
 #include <linux/if_link.h>
 #include <linux/perf_event.h>
 
+/* Since libbpf 1.4 a map has its descriptor from the opening of its object on. */
+#define GOLIBBPF_MAPS_HAVE_DESCRIPTORS !GOLIBBPF_BEFORE(1, 4)
+
 #if GOLIBBPF_BEFORE(1, 2)
 static inline int bpf_link__update_map(struct bpf_link *link, const struct bpf_map *map)
 {
@@ -210,6 +213,12 @@ static inline int golibbpf_map_set_initial_value(struct bpf_map *map, const char
 {
 	return bpf_map__set_initial_value(map, value, size);
 }
+
+/*
+ * Makes libbpf find out whether the kernel has links of perf events, by attaching a loaded program
+ * to what is none, which fails. Returns false if there was no descriptor for that.
+ */
+bool golibbpf_ask_perf_link(const struct bpf_program *prog);
 
 /*
  * bpf_prog_test_run_opts() that signals don't end, as those do by which Go's runtime preempts. The

@@ -160,6 +160,7 @@ type watch struct {
 // The errno of a C call is only valid inside of call.
 func watched(what string, call func() error) error {
 	s := currentSink()
+	leaveLockedMemory()
 	w := new(watch)
 	err := w.run(call)
 	if err == nil && s.quiet {

@@ -1,0 +1,134 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A capability is a right that the kernel may ask of the thread which loads a program.
+type capability int
+
+func (c capability) String() string {
+	switch c {
+	case unix.CAP_BPF:
+		return "CAP_BPF"
+	case unix.CAP_PERFMON:
+		return "CAP_PERFMON"
+	case unix.CAP_NET_ADMIN:
+		return "CAP_NET_ADMIN"
+	}
+	return fmt.Sprintf("capability %d", int(c))
+}
+
+// The types of programs that need more than CAP_BPF; a program of BPFProgTypeExt may extend one of either kind.
+var (
+	perfmonTypes = []BPFProgType{
+		BPFProgTypeKprobe, BPFProgTypeTracepoint, BPFProgTypePerfEvent, BPFProgTypeRawTracepoint,
+		BPFProgTypeRawTracepointWritable, BPFProgTypeTracing, BPFProgTypeLsm, BPFProgTypeStructOps, BPFProgTypeExt,
+	}
+	netAdminTypes = []BPFProgType{
+		BPFProgTypeSchedCls, BPFProgTypeSchedAct, BPFProgTypeXdp, BPFProgTypeLwtIn, BPFProgTypeLwtOut, BPFProgTypeLwtXmit,
+		BPFProgTypeLwtSeg6Local, BPFProgTypeSkSkb, BPFProgTypeSkMsg, BPFProgTypeLircMode2, BPFProgTypeFlowDissector,
+		BPFProgTypeCgroupDevice, BPFProgTypeCgroupSock, BPFProgTypeCgroupSockAddr, BPFProgTypeCgroupSockopt,
+		BPFProgTypeCgroupSysctl, BPFProgTypeSockOps, BPFProgTypeExt,
+	}
+)
+
+// capabilitiesFor returns what Linux 5.8 and newer ask for, to load a program of a type. CAP_SYS_ADMIN stands for each,
+// and is what older ones ask for. A program that needs none may still be refused, by kernel.unprivileged_bpf_disabled.
+func capabilitiesFor(progType BPFProgType) []capability {
+	if progType == BPFProgTypeSocketFilter || progType == BPFProgTypeCgroupSkb {
+		return nil
+	}
+	list := []capability{unix.CAP_BPF}
+	if slices.Contains(perfmonTypes, progType) {
+		list = append(list, unix.CAP_PERFMON)
+	}
+	if slices.Contains(netAdminTypes, progType) {
+		list = append(list, unix.CAP_NET_ADMIN)
+	}
+	return list
+}
+
+// A capabilitySet has a bit for each capability.
+type capabilitySet uint64
+
+// effective returns what the thread may use. Loading programs needs it in the initial user namespace; in others the
+// set is empty, though a BPF token may stand for it.
+func effective() capabilitySet {
+	if !inInitialUserNamespace() {
+		return 0
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var halves [2]unix.CapUserData
+	if err := unix.Capget(&header, &halves[0]); err != nil {
+		return 0
+	}
+	return capabilitySet(halves[0].Effective) | capabilitySet(halves[1].Effective)<<32
+}
+
+// lacking returns those of the capabilities that are not in the set.
+func (s capabilitySet) lacking(capabilities []capability) []capability {
+	has := func(c capability) bool { return s&(1<<c) != 0 }
+	if has(unix.CAP_SYS_ADMIN) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(capabilities), has)
+}
+
+// initialUserNamespace is the inode of the user namespace that the system starts with.
+const initialUserNamespace = 0xEFFFFFFD
+
+func inInitialUserNamespace() bool {
+	var stat unix.Stat_t
+	return unix.Stat("/proc/thread-self/ns/user", &stat) == nil && stat.Ino == initialUserNamespace
+}
+
+// namesOf returns the names of capabilities, or the one that stood for them before Linux 5.8.
+func namesOf(capabilities []capability) string {
+	if kernelBefore(5, 8) {
+		return "CAP_SYS_ADMIN"
+	}
+	var names []string
+	for _, c := range capabilities {
+		names = append(names, c.String())
+	}
+	return strings.Join(names, " and ")
+}
+
+// kernelBefore reports whether the running kernel is older than a version. One of unknown version is not.
+func kernelBefore(major, minor int) bool {
+	version := kernelVersion()
+	return version[0] < major || version[0] == major && version[1] < minor
+}
+
+var kernelVersion = sync.OnceValue(func() (version [2]int) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return [2]int{1 << 16}
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &version[0], &version[1]); err != nil {
+		return [2]int{1 << 16}
+	}
+	return version
+})
+
+// countsLockedMemory reports whether the kernel counts maps and programs against the limit of locked memory.
+func countsLockedMemory() bool { return kernelBefore(5, 11) }
+
+// leaveLockedMemory makes libbpf not touch the limit of locked memory where the kernel doesn't count by it. libbpf finds
+// that out by loading a program (probe_memcg_account() in bpf.c of 1.7.0), and raises the limit if the thread may not.
+var leaveLockedMemory = sync.OnceFunc(func() {
+	if !countsLockedMemory() {
+		C.libbpf_set_memlock_rlim(0)
+	}
+})
