@@ -15,9 +15,11 @@ export GOFLAGS += -buildvcs=false
 
 MACHINE := $(shell uname -m)
 HOST := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
-# These are asked on the command line alone: in the environment, ARCH is the kernel build's, and UPDATE or
+# These are asked on the command line alone: in the environment, ARCH is the kernel build's, and PREFIX or
 # another of these anybody's.
 ARCH := $(HOST)
+PREFIX := /usr/local
+DESTDIR :=
 TEST :=
 UPDATE :=
 DOC :=
@@ -109,6 +111,22 @@ build/arm64/root: | deps
 build/arm64/overlay.json: $(BPF_OBJECTS)
 	@printf '"%s":"%s"\n' $(foreach object,$^,$(object:$(OBJECTS)%=%) $(object)) | \
 		paste -sd , | sed 's/.*/{"Replace":{&}}/' >$@
+
+# As root, which may have no Go and no clang: what was built before is installed as it is.
+install uninstall: override PREFIX := $(abspath $(PREFIX))
+install uninstall: PLACE = $(if $(DESTDIR),$(abspath $(DESTDIR)))$(PREFIX)
+install uninstall: LIBRARIES = $(LIBBPF) $(if $(findstring -leu,$(STATIC_LIBS)),$(LIBEU))
+install: $(filter-out $(wildcard $(BUILD)/lib/*),$(LIBBPF) $(LIBEU)) ## Install libbpf and its headers under PREFIX, /usr/local, where programs outside of checkouts find it
+	@install -d $(PLACE)/include/bpf $(PLACE)/lib
+	@install -m 644 $(BUILD)/include/bpf/* $(PLACE)/include/bpf
+	@install -m 644 $(LIBRARIES) $(PLACE)/lib
+	@$(MAKE) --no-print-directory -s -C $(SOURCE)/src NO_PKG_CONFIG=1 OBJDIR=$(abspath $(BUILD)/obj) \
+		DESTDIR=$(PLACE:%$(PREFIX)=%) PREFIX=$(PREFIX) LIBDIR=$(PREFIX)/lib install_pkgconfig >/dev/null
+	@rm -rf $(BUILD)/obj
+
+uninstall: ## Remove from PREFIX what install put there
+	@rm -f $(patsubst $(BUILD)/%,$(PLACE)/%,$(wildcard $(BUILD)/include/bpf/*) $(LIBRARIES)) $(PLACE)/lib/pkgconfig/libbpf.pc
+	@[ ! -d $(PLACE)/include/bpf ] || rmdir --ignore-fail-on-non-empty $(PLACE)/include/bpf
 
 deps: ## Install what building needs (as root), or say how
 	@scripts/deps build
@@ -243,5 +261,5 @@ help: ## List the tasks
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: $(BUILD)/gotest all static libbpf bpf deps clean generate examples run mounts test test-deps test-unit test-compat selftest selftests vmtest vmtest-all test-race \
+.PHONY: $(BUILD)/gotest all static libbpf bpf install uninstall deps clean generate examples run mounts test test-deps test-unit test-compat selftest selftests vmtest vmtest-all test-race \
 	test-cgocheck test-asan stress fuzz test-link test-fresh bench lint apidiff fmt help

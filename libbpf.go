@@ -31,15 +31,16 @@
 //
 // # Linking
 //
-// After make, in a checkout, the package links the libbpf.a that was built there. Elsewhere it
-// links the system's libbpf (1.1 or newer). The build tag libbpf_external leaves the choice to
-// CGO_CFLAGS and CGO_LDFLAGS.
+// After make, in a checkout, the package links the libbpf.a that was built there. Elsewhere, also in
+// a vendor folder, it links the one that make install put into /usr/local, or else the system's
+// libbpf (1.1 or newer). What CGO_CFLAGS and CGO_LDFLAGS name goes before all of them; with the
+// build tag libbpf_external, it is all that there is.
 package libbpfgo
 
 /*
 #cgo CFLAGS: -O2
 #cgo !libbpf_external CFLAGS: -I${SRCDIR}/build/include
-#cgo !libbpf_external LDFLAGS: -L${SRCDIR}/build/lib -lbpf -lelf -lz
+#cgo !libbpf_external LDFLAGS: -L${SRCDIR}/build/lib -L/usr/local/lib -lbpf -lelf -lz
 #include "helpers_cgo.h"
 */
 import "C"
