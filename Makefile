@@ -62,8 +62,10 @@ BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(MACHINE)))
 BPF_CFLAGS := -g -O2 -Wall -Werror -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) \
 	-I $(BUILD)/include -idirafter $(ROOT)/usr/include/$(MACHINE)-linux-gnu
 
-STATIC_LIBS = $(shell scripts/static-libs)
-STATIC_FLAGS = -tags $(TAGS) $(OVERLAY:%=-overlay %) -ldflags '-w -extldflags "-static $(STATIC_LIBS)"'
+STATIC = $(shell scripts/static-flags)
+STATIC_FLAGS = $(if $(findstring -pie,$(STATIC)),-buildmode=pie) -tags $(TAGS) $(OVERLAY:%=-overlay %) \
+	-ldflags '-w -extldflags "$(STATIC)"'
+HARDENING = $(shell CC='$(CC)' scripts/hardening)
 
 ##@ Building
 
@@ -80,13 +82,14 @@ $(SOURCE).stamp: $(wildcard libbpf/src/libbpf_version.h) | deps
 	@scripts/libbpf-source $(SOURCE)
 	@touch $@
 
-$(LIBBPF_ASAN): SANITIZE := -fsanitize=address -fno-omit-frame-pointer
+$(LIBBPF): CHECKS = $(HARDENING)
+$(LIBBPF_ASAN): CHECKS := -fsanitize=address -fno-omit-frame-pointer
 # The archive is put into its place last, and whole. go build wouldn't see that programs have an older one.
-$(LIBBPF) $(LIBBPF_ASAN): %/lib/libbpf.a: $(SOURCE).stamp | $(ROOT)
+$(LIBBPF) $(LIBBPF_ASAN): %/lib/libbpf.a: $(SOURCE).stamp scripts/hardening | $(ROOT)
 	@rm -rf $*/obj $*/stage $*/include $*/bin $*/selftest
 	@$(MAKE) --no-print-directory -s -C $(SOURCE)/src BUILD_STATIC_ONLY=1 NO_PKG_CONFIG=1 \
 		OBJDIR=$(abspath $*/obj) DESTDIR=$(abspath $*/stage) INCLUDEDIR=/include UAPIDIR=/include LIBDIR=/lib \
-		CFLAGS="-g -O2 -Wall -fPIC $(SANITIZE)" install install_uapi_headers >/dev/null
+		CFLAGS="-g -O2 -Wall -fPIC $(CHECKS)" install install_uapi_headers >/dev/null
 	@mkdir -p $(@D)
 	@mv $*/stage/include $*/include
 	@mv $*/stage/lib/libbpf.a $@
@@ -95,7 +98,7 @@ $(LIBBPF) $(LIBBPF_ASAN): %/lib/libbpf.a: $(SOURCE).stamp | $(ROOT)
 # For static programs, where libelf.a isn't whole.
 $(LIBEU): tools/libeu.c | deps $(ROOT)
 	@mkdir -p $(@D)
-	@$(CC) -O2 -Wall -Werror -c $< -o $(BUILD)/libeu.o
+	@$(CC) -O2 -Wall -Werror -fPIC $(HARDENING) -c $< -o $(BUILD)/libeu.o
 	@$(AR) rc $@ $(BUILD)/libeu.o
 
 $(OBJECTS)%.bpf.o: %.bpf.c $(LIBBPF) | deps
@@ -115,7 +118,7 @@ build/arm64/overlay.json: $(BPF_OBJECTS)
 # As root, which may have no Go and no clang: what was built before is installed as it is.
 install uninstall: override PREFIX := $(abspath $(PREFIX))
 install uninstall: PLACE = $(if $(DESTDIR),$(abspath $(DESTDIR)))$(PREFIX)
-install uninstall: LIBRARIES = $(LIBBPF) $(if $(findstring -leu,$(STATIC_LIBS)),$(LIBEU))
+install uninstall: LIBRARIES = $(LIBBPF) $(if $(findstring -leu,$(STATIC)),$(LIBEU))
 install: $(filter-out $(wildcard $(BUILD)/lib/*),$(LIBBPF) $(LIBEU)) ## Install libbpf and its headers under PREFIX, /usr/local, where programs outside of checkouts find it
 	@install -d $(PLACE)/include/bpf $(PLACE)/lib
 	@install -m 644 $(BUILD)/include/bpf/* $(PLACE)/include/bpf
@@ -222,7 +225,7 @@ fuzz: all mounts $(LIBBPF_ASAN) ## Run each Fuzz function of the root package fo
 	@$(ASAN) GO=$(GO) scripts/fuzz $(TIME) 2 $(ASAN_FLAGS)
 
 test-link: test-deps ## Link throw-away modules in all the ways that the README names
-	@STATIC_LIBS="$(STATIC_LIBS)" scripts/link-tests
+	@STATIC="$(STATIC)" scripts/link-tests
 
 test-fresh: ## Go through make run and make test in a new Debian 12 (as root; takes a while)
 	@scripts/fresh-test

@@ -1,5 +1,7 @@
 #define _GNU_SOURCE /* vasprintf */
 
+#include "helpers_cgo.h"
+
 #include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -9,7 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "helpers_cgo.h"
 #include "_cgo_export.h"
 
 /* Logging. */

@@ -1,6 +1,14 @@
 #ifndef GOLIBBPF_HELPERS_CGO_H
 #define GOLIBBPF_HELPERS_CGO_H
 
+/*
+ * Checked calls of the C library, which need optimization and would hide faults from the address
+ * sanitizer. The C library's headers must come after it.
+ */
+#if defined __OPTIMIZE__ && !defined _FORTIFY_SOURCE && !defined __SANITIZE_ADDRESS__
+#define _FORTIFY_SOURCE 2
+#endif
+
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>

@@ -38,7 +38,7 @@
 package libbpfgo
 
 /*
-#cgo CFLAGS: -O2
+#cgo CFLAGS: -O2 -fstack-protector-strong
 #cgo !libbpf_external CFLAGS: -I${SRCDIR}/build/include
 #cgo !libbpf_external LDFLAGS: -L${SRCDIR}/build/lib -L/usr/local/lib -lbpf -lelf -lz
 #include "helpers_cgo.h"
