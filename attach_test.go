@@ -1068,6 +1068,77 @@ func TestAttachPrograms(t *testing.T) {
 	}
 }
 
+// AttachPrograms looks at the programs that are attached now, and UpdateProgram changes those, also between modules.
+func TestAttachProgramsAfterUpdate(t *testing.T) {
+	open := func() (m *Module, list, count *BPFProg) {
+		needBPF(t)
+		m, err := NewModuleFromFile("testdata/iter.bpf.o")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		if err := m.BPFLoadObject(); err != nil {
+			t.Fatal(err)
+		}
+		return m, getProgram(t, m, "list_maps"), getProgram(t, m, "count_maps")
+	}
+	// wantLinks checks how many links run each of the programs.
+	wantLinks := func(m *Module, lists, counts int) {
+		t.Helper()
+		if err := m.AttachPrograms(); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range m.object.links() {
+			reader, err := (&BPFLink{module: m, handle: l}).Reader()
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(reader)
+			if err := errors.Join(err, reader.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(text), "a_map_of_mine\n") {
+				lists--
+			} else {
+				counts--
+			}
+		}
+		if lists != 0 || counts != 0 {
+			t.Errorf("%d links less than wanted list the maps, and %d count them", lists, counts)
+		}
+	}
+	m, list, count := open()
+	link, err := list.AttachGeneric()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := link.UpdateProgram(count); err != nil {
+		t.Fatal(err)
+	}
+	wantLinks(m, 1, 1)
+	if err := link.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	wantLinks(m, 1, 1)
+
+	other, otherList, otherCount := open()
+	link, err = list.AttachGeneric()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, link.UpdateProgram(getProgram(t, loadAttach(t), "on_trace")), syscall.EBADF)
+	if err := link.UpdateProgram(otherList); err != nil {
+		t.Fatal(err)
+	}
+	otherCount.SetAutoattach(false)
+	wantLinks(other, 0, 0)
+	wantLinks(m, 2, 1)
+	if err := link.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	wantLinks(other, 1, 0)
+}
+
 func TestProgramSettings(t *testing.T) {
 	m := openMain(t)
 	prog := getProgram(t, m, "count")

@@ -13,8 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -81,6 +81,9 @@ type BPFProg struct {
 	name, section string
 	// pinPath is guarded by the object's lock.
 	pinPath string
+	// links is how many links are the program's. A link refers to it, and not to the program, so that it keeps no
+	// module that was dropped.
+	links *atomic.Int32
 }
 
 func newBPFProg(m *Module, c *C.struct_bpf_program) *BPFProg {
@@ -89,6 +92,7 @@ func newBPFProg(m *Module, c *C.struct_bpf_program) *BPFProg {
 		c:       c,
 		name:    C.GoString(C.bpf_program__name(c)),
 		section: C.GoString(C.bpf_program__section_name(c)),
+		links:   new(atomic.Int32),
 	}
 }
 
@@ -1232,10 +1236,10 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 	if err != nil {
 		return nil, err
 	}
-	link, err := p.module.own(&link{prog: p.c, name: cgroupV2DirPath, detach: func() error {
+	link, err := p.module.own(&link{name: cgroupV2DirPath, detach: func() error {
 		defer unix.Close(fd)
 		return detachCgroup(C.int(fd), cgroupV2DirPath, attachType)
-	}}, CgroupLegacy)
+	}}, p, CgroupLegacy)
 	return link, failed(err, "%s", what)
 }
 
@@ -1390,7 +1394,7 @@ func (m *Module) AttachPrograms() error {
 	m.object.done()
 	it := m.Iterator()
 	for prog := it.NextProgram(); prog != nil; prog = it.NextProgram() {
-		if !prog.Autoload() || !prog.Autoattach() || m.attached(prog) {
+		if !prog.Autoload() || !prog.Autoattach() || prog.links.Load() > 0 {
 			continue
 		}
 		if _, err := prog.AttachGeneric(); err != nil {
@@ -1398,11 +1402,6 @@ func (m *Module) AttachPrograms() error {
 		}
 	}
 	return nil
-}
-
-// attached tells whether there is a link of prog's.
-func (m *Module) attached(prog *BPFProg) bool {
-	return slices.ContainsFunc(m.object.links(), func(l *link) bool { return l.prog == prog.c })
 }
 
 // DetachPrograms destroys all links of the module. It goes on after an error; all errors are in the

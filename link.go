@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -66,12 +67,25 @@ type BPFLink struct {
 // A link owns the C side of a BPFLink.
 type link struct {
 	guard
-	c    *C.struct_bpf_link    // nil if the program is attached without a link, which detach undoes
-	prog *C.struct_bpf_program // nil for struct_ops
+	c *C.struct_bpf_link // nil if the program is attached without a link, which detach undoes
+	// links is the number of its program's links; nil for struct_ops.
+	links *atomic.Int32
 	// detach is called when the link is destroyed, instead of libbpf.
 	detach func() error
 	// name is what errors call the link by.
 	name string
+}
+
+// setProgram makes the link one of prog's, of none's if that is nil.
+func (l *link) setProgram(prog *BPFProg) {
+	if l.links != nil {
+		l.links.Add(-1)
+		l.links = nil
+	}
+	if prog != nil {
+		l.links = prog.links
+		l.links.Add(1)
+	}
 }
 
 // destroy frees the link and tells whether it was there to be freed.
@@ -81,6 +95,7 @@ func (l *link) destroy() (bool, error) {
 	}
 	defer l.unlock()
 	l.closed = true
+	l.setProgram(nil)
 	if l.detach != nil {
 		return true, l.detach()
 	}
@@ -118,14 +133,11 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 
 // newLink makes the module own a link.
 func (m *Module) newLink(c *C.struct_bpf_link, prog *BPFProg, linkType LinkType, eventName string) (*BPFLink, error) {
-	handle := &link{c: c, name: eventName}
-	if prog != nil {
-		handle.prog = prog.c
-	}
-	return m.own(handle, linkType)
+	return m.own(&link{c: c, name: eventName}, prog, linkType)
 }
 
-func (m *Module) own(handle *link, linkType LinkType) (*BPFLink, error) {
+func (m *Module) own(handle *link, prog *BPFProg, linkType LinkType) (*BPFLink, error) {
+	handle.setProgram(prog)
 	atWork.add(m, 1)
 	if err := m.object.adopt(handle); err != nil {
 		atWork.add(m, -1)
@@ -250,7 +262,11 @@ func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
 		if _, err := prog.loaded(); err != nil {
 			return err
 		}
-		return codeOf(C.bpf_link__update_program(l.handle.c, prog.c))
+		if err := codeOf(C.bpf_link__update_program(l.handle.c, prog.c)); err != nil {
+			return err
+		}
+		l.handle.setProgram(prog)
+		return nil
 	})
 }
 

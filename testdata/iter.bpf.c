@@ -1,4 +1,4 @@
-/* Lists the names of all maps. */
+/* Lists the names of all maps, or just that there is one. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -32,6 +32,14 @@ int list_maps(struct bpf_iter__bpf_map *ctx)
 
 	if (map)
 		BPF_SEQ_PRINTF(ctx->meta->seq, "%s\n", map->name);
+	return 0;
+}
+
+SEC("iter/bpf_map")
+int count_maps(struct bpf_iter__bpf_map *ctx)
+{
+	if (ctx->map)
+		BPF_SEQ_PRINTF(ctx->meta->seq, "map\n");
 	return 0;
 }
 
