@@ -6,6 +6,7 @@ package libbpfgo
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -30,11 +31,12 @@ type TcFlags uint32
 // BpfTcFReplace puts the program in the place of the one with the same handle and priority.
 const BpfTcFReplace TcFlags = C.BPF_TC_F_REPLACE
 
-// TcOpts tell one program at a [TcHook] from others, by handle and priority, and which program it is.
+// TcOpts tell one program at a [TcHook] from others, by handle and priority, and which program it is. What
+// [TcHook.Attach] has completed can be handed to all methods.
 type TcOpts struct {
-	ProgFd   int
-	Flags    TcFlags
-	ProgId   uint
+	ProgFd   int     // for Attach alone
+	Flags    TcFlags // for Attach alone
+	ProgId   uint    // set by Attach and Query
 	Handle   uint
 	Priority uint // at most 65,535
 }
@@ -47,6 +49,8 @@ type TcOpts struct {
 type TcHook struct {
 	mutex sync.Mutex
 	c     C.struct_bpf_tc_hook
+	// What is wrong with the interface and the parent that were set last.
+	interfaceErr, parentErr error
 }
 
 // TcHookInit returns a hook; which interface and place it is are set by its methods.
@@ -54,11 +58,12 @@ func (m *Module) TcHookInit() *TcHook {
 	return &TcHook{c: C.struct_bpf_tc_hook{sz: C.sizeof_struct_bpf_tc_hook}}
 }
 
-// SetInterfaceByIndex makes the hook one of the interface with the given index.
+// SetInterfaceByIndex makes the hook one of the interface with the given index. An index beyond 32 bits is an error of
+// the calls that need it.
 func (hook *TcHook) SetInterfaceByIndex(ifaceIdx int) {
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
-	hook.c.ifindex = C.int(ifaceIdx)
+	hook.c.ifindex, hook.interfaceErr = cInt(ifaceIdx, "network interface")
 }
 
 // SetInterfaceByName makes the hook one of the interface with the given name. If there is none,
@@ -87,11 +92,16 @@ func (hook *TcHook) SetAttachPoint(attachPoint TcAttachPoint) {
 }
 
 // SetParent says which class a hook of [BPFTcCustom] belongs to, by its major and minor number of 16
-// bits each.
+// bits each. Larger ones are an error of the calls that need them.
 func (hook *TcHook) SetParent(a int, b int) {
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
-	hook.c.parent = C.__u32(uint32(a)<<16 | uint32(b)&0xffff)
+	hook.c.parent, hook.parentErr = 0, nil
+	if uint(a) > math.MaxUint16 || uint(b) > math.MaxUint16 {
+		hook.parentErr = fmt.Errorf("parent %#x:%#x: %w", a, b, syscall.ERANGE)
+		return
+	}
+	hook.c.parent = C.__u32(a<<16 | b)
 }
 
 // Create makes the interface's clsact qdisc, which the hooks for ingress and egress share. If it is
@@ -110,58 +120,88 @@ func (hook *TcHook) Destroy() error {
 	return hook.do("destroy", func() C.int { return C.bpf_tc_hook_destroy(&hook.c) })
 }
 
-// Attach attaches the program tcOpts.ProgFd and completes tcOpts: the kernel chooses handle and
-// priority that are 0, and tells the program's id. ProgId must be 0.
+// Attach attaches the program tcOpts.ProgFd and completes tcOpts: the kernel chooses handle and priority that are 0,
+// and tells the program's id. If there is a program with that handle and priority, errors.Is(err, syscall.EEXIST)
+// holds, unless tcOpts.Flags has [BpfTcFReplace].
 //
 // Implements: bpf_tc_attach
 func (hook *TcHook) Attach(tcOpts *TcOpts) error {
-	return hook.with(tcOpts, "attach a program to", func(c *C.struct_bpf_tc_opts) C.int { return C.bpf_tc_attach(&hook.c, c) })
+	return hook.with(tcOpts, "attach a program to", func(c *C.struct_bpf_tc_opts) error {
+		var err error
+		if c.prog_fd, err = cInt(tcOpts.ProgFd, "ProgFd"); err != nil {
+			return err
+		}
+		if c.prog_fd == 0 {
+			return fmt.Errorf("ProgFd is 0: %w", syscall.EINVAL)
+		}
+		if tcOpts.Flags&^BpfTcFReplace != 0 {
+			return fmt.Errorf("flags %#x: %w", tcOpts.Flags, syscall.EINVAL)
+		}
+		c.flags = C.__u32(tcOpts.Flags)
+		return tcOpts.complete(C.bpf_tc_attach(&hook.c, c), c)
+	})
 }
 
-// Detach removes the program with the handle and priority in tcOpts, whose other fields must be 0.
+// Detach removes the program with the handle and priority in tcOpts, whatever the other fields are.
 //
 // Implements: bpf_tc_detach
 func (hook *TcHook) Detach(tcOpts *TcOpts) error {
-	return hook.with(tcOpts, "detach a program from", func(c *C.struct_bpf_tc_opts) C.int { return C.bpf_tc_detach(&hook.c, c) })
+	return hook.with(tcOpts, "detach a program from", func(c *C.struct_bpf_tc_opts) error {
+		if err := tcOpts.identify(); err != nil {
+			return err
+		}
+		return codeOf(C.bpf_tc_detach(&hook.c, c))
+	})
 }
 
-// Query tells the id of the program with the handle and priority in tcOpts, whose other fields must
-// be 0. If there is none, errors.Is(err, syscall.ENOENT) holds, or with syscall.EINVAL if no program is
-// at the hook.
+// Query sets tcOpts.ProgId to the id of the program with the handle and priority in tcOpts, whatever the other fields
+// are. If there is none, errors.Is(err, syscall.ENOENT) holds, or with syscall.EINVAL if no program is at the hook.
 //
 // Implements: bpf_tc_query
 func (hook *TcHook) Query(tcOpts *TcOpts) error {
-	return hook.with(tcOpts, "query", func(c *C.struct_bpf_tc_opts) C.int { return C.bpf_tc_query(&hook.c, c) })
+	return hook.with(tcOpts, "query", func(c *C.struct_bpf_tc_opts) error {
+		if err := tcOpts.identify(); err != nil {
+			return err
+		}
+		return tcOpts.complete(C.bpf_tc_query(&hook.c, c), c)
+	})
 }
 
-// with runs a call of libbpf's that takes and changes options.
-func (hook *TcHook) with(opts *TcOpts, verb string, call func(*C.struct_bpf_tc_opts) C.int) error {
+// complete sets what libbpf has told, unless its result is an error, which it returns.
+func (opts *TcOpts) complete(result C.int, c *C.struct_bpf_tc_opts) error {
+	if err := codeOf(result); err != nil {
+		return err
+	}
+	opts.ProgId, opts.Handle, opts.Priority = uint(c.prog_id), uint(c.handle), uint(c.priority)
+	return nil
+}
+
+// identify returns an error unless the options can be those of a program that is attached.
+func (opts *TcOpts) identify() error {
+	if opts.Handle == 0 || opts.Priority == 0 {
+		return fmt.Errorf("handle %#x and priority %d must not be 0: %w", opts.Handle, opts.Priority, syscall.EINVAL)
+	}
+	return nil
+}
+
+// with runs a call of libbpf's with the handle and the priority of the options. libbpf refuses all other fields that the
+// call doesn't need.
+func (hook *TcHook) with(opts *TcOpts, verb string, call func(*C.struct_bpf_tc_opts) error) error {
 	return hook.run(verb, func() error {
 		if opts == nil {
 			return fmt.Errorf("nil options: %w", syscall.EINVAL)
 		}
-		if opts.Handle > math.MaxUint32 || opts.Priority > math.MaxUint32 || opts.ProgId > math.MaxUint32 {
-			return fmt.Errorf("handle %#x, priority %d, program %d: %w", opts.Handle, opts.Priority, opts.ProgId, syscall.ERANGE)
+		if opts.Handle > math.MaxUint32 || opts.Priority > math.MaxUint32 {
+			return fmt.Errorf("handle %#x, priority %d: %w", opts.Handle, opts.Priority, syscall.ERANGE)
 		}
-		c := C.struct_bpf_tc_opts{
+		if opts.Priority > math.MaxUint16 {
+			return fmt.Errorf("priority %d: %w", opts.Priority, syscall.EINVAL)
+		}
+		return call(&C.struct_bpf_tc_opts{
 			sz:       C.sizeof_struct_bpf_tc_opts,
-			prog_fd:  C.int(opts.ProgFd),
-			flags:    C.__u32(opts.Flags),
-			prog_id:  C.__u32(opts.ProgId),
 			handle:   C.__u32(opts.Handle),
 			priority: C.__u32(opts.Priority),
-		}
-		if err := codeOf(call(&c)); err != nil {
-			return err
-		}
-		*opts = TcOpts{
-			ProgFd:   int(c.prog_fd),
-			Flags:    TcFlags(c.flags),
-			ProgId:   uint(c.prog_id),
-			Handle:   uint(c.handle),
-			Priority: uint(c.priority),
-		}
-		return nil
+		})
 	})
 }
 
@@ -172,5 +212,9 @@ func (hook *TcHook) do(verb string, call func() C.int) error {
 func (hook *TcHook) run(verb string, call func() error) error {
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
-	return watched(fmt.Sprintf("%s TC hook %d of network interface %d", verb, hook.c.attach_point, hook.c.ifindex), call)
+	what := fmt.Sprintf("%s TC hook %d of network interface %d", verb, hook.c.attach_point, hook.c.ifindex)
+	if err := errors.Join(hook.interfaceErr, hook.parentErr); err != nil {
+		return failed(err, "%s", what)
+	}
+	return watched(what, call)
 }

@@ -610,7 +610,6 @@ func init() {
 			show("query another")(hook.Query(&bpf.TcOpts{Handle: 77, Priority: opts.Priority}))
 			show("query a priority too large")(hook.Query(&bpf.TcOpts{Handle: 1, Priority: 1 << 16}))
 			show("attach no program")(hook.Attach(&bpf.TcOpts{ProgFd: -1}))
-			show("detach with a program")(hook.Detach(&bpf.TcOpts{ProgFd: prog.FileDescriptor(), Handle: opts.Handle, Priority: opts.Priority}))
 			show("detach")(hook.Detach(&bpf.TcOpts{Handle: opts.Handle, Priority: opts.Priority}))
 			show("detach again")(hook.Detach(&bpf.TcOpts{Handle: opts.Handle, Priority: opts.Priority}))
 			show("runs after it")(effect(m, "calls", callsTC, ping))
@@ -619,6 +618,27 @@ func init() {
 			show("create a custom one")(hook.Create())
 			hook.SetAttachPoint(bpf.BPFTcIngressEgress)
 			show("destroy")(hook.Destroy())
+		},
+		"tc-hook-options-again": func() {
+			m := loadOnly(attachObject, "on_packet")
+			hook := m.TcHookInit()
+			hook.SetInterfaceByIndex(1)
+			hook.SetAttachPoint(bpf.BPFTcIngressEgress)
+			if err := hook.Create(); err != nil {
+				skip("this kernel has no clsact: %v", err)
+			}
+			hook.SetAttachPoint(bpf.BPFTcEgress)
+			opts := bpf.TcOpts{ProgFd: getProgram(m, "on_packet").FileDescriptor()}
+			show("attach")(hook.Attach(&opts))
+			show("attach again")(hook.Attach(&opts))
+			show("query")(hook.Query(&opts))
+			show("detach")(hook.Detach(&opts))
+			hook.SetAttachPoint(bpf.BPFTcCustom)
+			hook.SetParent(0x10001, 1)
+			show("parent beyond 16 bits")(hook.Create())
+			hook.SetParent(1, 1)
+			hook.SetInterfaceByIndex(1<<32 + 1)
+			show("interface beyond 32 bits")(hook.GetInterfaceIndex(), hook.Create())
 		},
 		"tc-hook-nil-options": func() {
 			hook := loadOnly(attachObject, "on_packet").TcHookInit()
