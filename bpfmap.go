@@ -542,7 +542,11 @@ func (m *BPFMap) SetInnerMap(templateMapFD int) error {
 		if templateMapFD < 0 {
 			return fmt.Errorf("descriptor %d: %w", templateMapFD, syscall.EBADF)
 		}
-		return codeOf(C.bpf_map__set_inner_map_fd(m.c, C.int(templateMapFD)))
+		fd, err := cInt(templateMapFD, "descriptor")
+		if err != nil {
+			return err
+		}
+		return codeOf(C.bpf_map__set_inner_map_fd(m.c, fd))
 	})
 }
 
@@ -1113,7 +1117,11 @@ type BPFMapInfo struct {
 func GetMapInfoByFD(fd int) (*BPFMapInfo, error) {
 	var info C.struct_bpf_map_info
 	size := C.__u32(unsafe.Sizeof(info))
-	if err := codeOf(C.bpf_obj_get_info_by_fd(C.int(fd), unsafe.Pointer(&info), &size)); err != nil {
+	fdC, err := cInt(fd, "descriptor")
+	if err == nil {
+		err = codeOf(C.bpf_obj_get_info_by_fd(fdC, unsafe.Pointer(&info), &size))
+	}
+	if err != nil {
 		return nil, failed(err, "get information on the map of descriptor %d", fd)
 	}
 	return &BPFMapInfo{
@@ -1317,6 +1325,10 @@ func (m *BPFMapLow) ReuseFD(fd int) error {
 		return failed(err, "%s", what)
 	}
 	defer m.guard.unlock()
+	// The kernel would take a part of the number, as C would.
+	if _, err := cInt(fd, "descriptor"); err != nil {
+		return failed(err, "%s", what)
+	}
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return failed(err, "%s", what)

@@ -259,12 +259,16 @@ func (p *BPFProg) SetAttachType(attachType BPFAttachType) {
 // Implements: bpf_program__set_attach_target
 func (p *BPFProg) SetAttachTarget(attachProgFD int, attachFuncName string) error {
 	return p.change(fmt.Sprintf("set attach target of program %q to %q", p.name, attachFuncName), func() error {
+		fd, err := cInt(attachProgFD, "descriptor")
+		if err != nil {
+			return err
+		}
 		name, err := cString(attachFuncName)
 		if err != nil {
 			return err
 		}
 		defer C.free(unsafe.Pointer(name))
-		return codeOf(C.bpf_program__set_attach_target(p.c, C.int(attachProgFD), name))
+		return codeOf(C.bpf_program__set_attach_target(p.c, fd, name))
 	})
 }
 
@@ -505,12 +509,16 @@ func (p *BPFProg) AttachTraceOpts(opts TraceOpts) (*BPFLink, error) {
 func (p *BPFProg) AttachFreplace(targetFd int, attachFuncName string) (*BPFLink, error) {
 	target := fmt.Sprintf("function %q of program %d", attachFuncName, targetFd)
 	return p.attach(Tracing, attachFuncName, target, func() (*C.struct_bpf_link, error) {
+		fd, err := cInt(targetFd, "descriptor")
+		if err != nil {
+			return nil, err
+		}
 		name, err := cStringOrNil(attachFuncName)
 		if err != nil {
 			return nil, err
 		}
 		defer C.free(unsafe.Pointer(name))
-		c, errno := C.bpf_program__attach_freplace(p.c, C.int(targetFd), name)
+		c, errno := C.bpf_program__attach_freplace(p.c, fd, name)
 		return c, errno
 	})
 }
@@ -545,8 +553,12 @@ type PerfEventOpts struct {
 func (p *BPFProg) AttachPerfEventOpts(fd int, opts PerfEventOpts) (*BPFLink, error) {
 	target := fmt.Sprintf("perf event %d", fd)
 	return p.attach(PerfEvent, target, target, func() (*C.struct_bpf_link, error) {
+		event, err := cInt(fd, "descriptor")
+		if err != nil {
+			return nil, err
+		}
 		optsC := C.struct_bpf_perf_event_opts{sz: C.sizeof_struct_bpf_perf_event_opts, bpf_cookie: C.__u64(opts.Cookie)}
-		c, errno := C.bpf_program__attach_perf_event_opts(p.c, C.int(fd), &optsC)
+		c, errno := C.bpf_program__attach_perf_event_opts(p.c, event, &optsC)
 		return c, errno
 	})
 }
@@ -1070,13 +1082,14 @@ type OrderOpts struct {
 	ExpectedRevision uint64     // unless 0, the hook must have it: it changes with each program that comes or goes
 }
 
-func (o OrderOpts) c() C.struct_golibbpf_order {
+func (o OrderOpts) c() (C.struct_golibbpf_order, error) {
+	fd, err := cInt(o.RelativeFd, "RelativeFd")
 	return C.struct_golibbpf_order{
 		flags:             C.uint32_t(o.Flags),
-		relative_fd:       C.uint32_t(o.RelativeFd),
+		relative_fd:       C.uint32_t(fd),
 		relative_id:       C.uint32_t(o.RelativeId),
 		expected_revision: C.uint64_t(o.ExpectedRevision),
-	}
+	}, err
 }
 
 // AttachTCX attaches the program, of a section "tcx/ingress" or "tcx/egress", to a network interface.
@@ -1088,7 +1101,11 @@ func (p *BPFProg) AttachTCX(deviceName string, opts OrderOpts) (*BPFLink, error)
 		if err := needLibbpf(1, 3, "bpf_program__attach_tcx"); err != nil {
 			return nil, err
 		}
-		c, errno := C.golibbpf_attach_tcx(p.c, index, opts.c())
+		order, err := opts.c()
+		if err != nil {
+			return nil, err
+		}
+		c, errno := C.golibbpf_attach_tcx(p.c, index, order)
 		return c, errno
 	})
 }
@@ -1102,7 +1119,11 @@ func (p *BPFProg) AttachNetkit(deviceName string, opts OrderOpts) (*BPFLink, err
 		if err := needLibbpf(1, 3, "bpf_program__attach_netkit"); err != nil {
 			return nil, err
 		}
-		c, errno := C.golibbpf_attach_netkit(p.c, index, opts.c())
+		order, err := opts.c()
+		if err != nil {
+			return nil, err
+		}
+		c, errno := C.golibbpf_attach_netkit(p.c, index, order)
 		return c, errno
 	})
 }
@@ -1153,7 +1174,11 @@ func (p *BPFProg) AttachSockMap(mapFd int) (*BPFLink, error) {
 		if err := needLibbpf(1, 5, "bpf_program__attach_sockmap"); err != nil {
 			return nil, err
 		}
-		c, errno := C.bpf_program__attach_sockmap(p.c, C.int(mapFd))
+		fd, err := cInt(mapFd, "descriptor")
+		if err != nil {
+			return nil, err
+		}
+		c, errno := C.bpf_program__attach_sockmap(p.c, fd)
 		return c, errno
 	})
 }
@@ -1186,7 +1211,11 @@ func (p *BPFProg) AttachCgroupOpts(cgroupV2DirPath string, opts OrderOpts) (*BPF
 		if err := needLibbpf(1, 6, "bpf_program__attach_cgroup_opts"); err != nil {
 			return nil, err
 		}
-		c, errno := C.golibbpf_attach_cgroup(p.c, fd, opts.c())
+		order, err := opts.c()
+		if err != nil {
+			return nil, err
+		}
+		c, errno := C.golibbpf_attach_cgroup(p.c, fd, order)
 		return c, errno
 	})
 }
@@ -1376,8 +1405,15 @@ func (p *BPFProg) AttachIter(opts IterOpts) (*BPFLink, error) {
 		if kinds > 1 {
 			return nil, fmt.Errorf("options for more than one of map, cgroups and tasks: %w", syscall.EINVAL)
 		}
-		c, errno := C.golibbpf_attach_iter(p.c, C.uint32_t(opts.MapFd), C.uint32_t(opts.CgroupIterOrder), C.uint32_t(opts.CgroupFd),
-			C.uint64_t(opts.CgroupId), C.uint32_t(opts.Tid), C.uint32_t(opts.Pid), C.uint32_t(opts.PidFd))
+		if opts.Tid < 0 || opts.Pid < 0 {
+			return nil, fmt.Errorf("thread %d, process %d: %w", opts.Tid, opts.Pid, syscall.EINVAL)
+		}
+		numbers, err := cInts([]int{opts.MapFd, opts.CgroupFd, opts.Tid, opts.Pid, opts.PidFd}, "descriptor or process")
+		if err != nil {
+			return nil, err
+		}
+		c, errno := C.golibbpf_attach_iter(p.c, C.uint32_t(numbers[0]), C.uint32_t(opts.CgroupIterOrder), C.uint32_t(numbers[1]),
+			C.uint64_t(opts.CgroupId), C.uint32_t(numbers[2]), C.uint32_t(numbers[3]), C.uint32_t(numbers[4]))
 		return c, errno
 	})
 }
@@ -1435,7 +1471,11 @@ func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags 
 		if err != nil {
 			return err
 		}
-		return codeOf(C.bpf_prog_attach(prog, C.int(targetFd), C.enum_bpf_attach_type(attachType), C.uint(flags)))
+		target, err := cInt(targetFd, "descriptor")
+		if err != nil {
+			return err
+		}
+		return codeOf(C.bpf_prog_attach(prog, target, C.enum_bpf_attach_type(attachType), C.uint(flags)))
 	})
 }
 
@@ -1448,7 +1488,11 @@ func (p *BPFProg) DetachGenericFD(targetFd int, attachType BPFAttachType) error 
 		if err != nil {
 			return err
 		}
-		return codeOf(C.bpf_prog_detach2(prog, C.int(targetFd), C.enum_bpf_attach_type(attachType)))
+		target, err := cInt(targetFd, "descriptor")
+		if err != nil {
+			return err
+		}
+		return codeOf(C.bpf_prog_detach2(prog, target, C.enum_bpf_attach_type(attachType)))
 	})
 }
 

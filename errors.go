@@ -39,8 +39,12 @@ const (
 //
 // Implements: libbpf_strerror
 func (e LibbpfErrno) Error() string {
+	code, err := cInt(int(e), "libbpf error")
+	if err != nil {
+		return err.Error()
+	}
 	var buf [128]C.char
-	C.libbpf_strerror(C.int(e), &buf[0], C.size_t(len(buf)))
+	C.libbpf_strerror(code, &buf[0], C.size_t(len(buf)))
 	return C.GoString(&buf[0])
 }
 

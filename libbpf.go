@@ -89,6 +89,19 @@ func cInt(n int, what string) (C.int, error) {
 	return C.int(n), nil
 }
 
+// cInts is cInt for each number of a list.
+func cInts(list []int, what string) ([]C.int, error) {
+	var ints []C.int
+	for _, n := range list {
+		c, err := cInt(n, what)
+		if err != nil {
+			return nil, err
+		}
+		ints = append(ints, c)
+	}
+	return ints, nil
+}
+
 // possibleCPUs is what NumPossibleCPUs has found; it never changes.
 var possibleCPUs atomic.Int32
 

@@ -90,16 +90,17 @@ func newPerfReader(bpfMap *BPFMap, pages int, attr *unix.PerfEventAttr, cpus, ke
 	if len(cpus) != len(keys) {
 		return nil, failed(fmt.Errorf("%d CPUs and %d keys of the map: %w", len(cpus), len(keys), syscall.EINVAL), "make %s", kind)
 	}
-	toC := func(list []int) []C.int {
-		var ints []C.int
-		for _, n := range list {
-			ints = append(ints, C.int(n))
-		}
-		return ints
+	cpusC, err := cInts(cpus, "CPU")
+	if err != nil {
+		return nil, failed(err, "make %s", kind)
+	}
+	keysC, err := cInts(keys, "key of the map")
+	if err != nil {
+		return nil, failed(err, "make %s", kind)
 	}
 	return newReader(kind, []*BPFMap{bpfMap}, func(c *C.struct_golibbpf_reader, fd C.int) C.int {
 		return C.golibbpf_reader_add_perf(c, fd, C.size_t(pages), unsafe.Pointer(attr),
-			unsafe.SliceData(toC(cpus)), unsafe.SliceData(toC(keys)), C.int(len(cpus)), C.bool(raw))
+			unsafe.SliceData(cpusC), unsafe.SliceData(keysC), C.int(len(cpusC)), C.bool(raw))
 	})
 }
 
