@@ -14,17 +14,14 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	_ "embed"
 	"encoding/binary"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -40,20 +37,24 @@ func main() {
 	flags := flag.NewFlagSet("execsnoop", flag.ExitOnError)
 	asJSON := flags.Bool("json", false, "print a JSON object a line instead of a table")
 	duration := flags.Duration("duration", 0, "end after this time, such as 5s; 0 means by Ctrl-C")
-	_ = flags.Parse(os.Args[1:])
-	if flags.NArg() > 0 || *duration < 0 {
+	flags.Usage = func() {
 		fmt.Fprintln(os.Stderr, "execsnoop takes no arguments but these:")
 		flags.PrintDefaults()
+	}
+	_ = flags.Parse(os.Args[1:])
+	if flags.NArg() > 0 || *duration < 0 {
+		flags.Usage()
 		os.Exit(2)
 	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	if *duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, *duration)
 		defer cancel()
 	}
+	// A second signal ends the program also while it waits for who reads its output.
+	context.AfterFunc(ctx, stop)
 
 	printer := printTable
 	if *asJSON {
@@ -83,11 +84,12 @@ func run(ctx context.Context, out io.Writer, print printer) error {
 
 // checkRights says in one line what this process or kernel lacks.
 func checkRights() error {
-	capabilities, err := effectiveCapabilities()
-	if err != nil {
-		return err
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("read the capabilities: %w", err)
 	}
-	has := func(c uint) bool { return capabilities&(1<<c) != 0 }
+	has := func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
 	var missing []string
 	if !has(unix.CAP_SYS_ADMIN) {
 		if !has(unix.CAP_BPF) {
@@ -105,19 +107,6 @@ func checkRights() error {
 		return fmt.Errorf("the kernel's BTF is missing: %w", err)
 	}
 	return nil
-}
-
-func effectiveCapabilities() (uint64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, fmt.Errorf("proc is missing: %w", err)
-	}
-	for line := range bytes.Lines(status) {
-		if value, ok := bytes.CutPrefix(line, []byte("CapEff:")); ok {
-			return strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 64)
-		}
-	}
-	return 0, errors.New("/proc/self/status has no CapEff")
 }
 
 // A tracer is the loaded BPF object at work.

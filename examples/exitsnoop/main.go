@@ -1,5 +1,12 @@
 // Exitsnoop shows the processes that exit, and how, as it happens: the CPU, the process, its name, and its
-// exit code or the signal that killed it. It shows how a perf buffer is read.
+// exit code or the signal that killed it.
+//
+//	exitsnoop [-duration 5s]
+//
+// It ends after the duration or by Ctrl-C, and prints then how many exits it saw and how many were lost because
+// they weren't read fast enough. It shows how a perf buffer is read.
+//
+// It needs Linux 5.8 with BTF, and root or CAP_BPF and CAP_PERFMON.
 package main
 
 import (
@@ -13,6 +20,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	bpf "github.com/seed-36717feb/libbpfgo"
@@ -32,16 +40,30 @@ type event struct {
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("exitsnoop: ")
-	duration := flag.Duration("duration", 0, "end after this time; 0 is never")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
+	flags := flag.NewFlagSet("exitsnoop", flag.ExitOnError)
+	duration := flags.Duration("duration", 0, "end after this time, such as 5s; 0 means by Ctrl-C")
+	flags.Usage = func() {
+		fmt.Fprintln(os.Stderr, "exitsnoop takes no arguments but these:")
+		flags.PrintDefaults()
+	}
+	_ = flags.Parse(os.Args[1:])
+	if flags.NArg() > 0 || *duration < 0 {
+		flags.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	if *duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, *duration)
 		defer cancel()
 	}
-	if err := run(ctx); err != nil {
+	// A second signal ends the program also while it waits for who reads its output.
+	context.AfterFunc(ctx, stop)
+	err := run(ctx)
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w: run it as root, or with CAP_BPF and CAP_PERFMON", err)
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -67,21 +89,36 @@ func run(ctx context.Context) error {
 	if err := module.AttachPrograms(); err != nil {
 		return err
 	}
-	fmt.Printf("%-12s %3s %7s %-16s %s\n", "TIME", "CPU", "PID", "COMM", "END")
-	for record, err := range reader.Records(ctx) {
-		switch {
-		case ctx.Err() != nil:
+	if _, err := fmt.Printf("%-12s %3s %7s %-16s %s\n", "TIME", "CPU", "PID", "COMM", "END"); err != nil {
+		return err
+	}
+	var seen, lost uint64
+	handle := func(record bpf.PerfRecord) error {
+		if record.LostSamples > 0 {
+			lost += record.LostSamples
 			return nil
-		case err != nil:
+		}
+		seen++
+		return show(record)
+	}
+	for record, err := range reader.Records(ctx) {
+		if err != nil && ctx.Err() != nil {
+			break
+		}
+		if err != nil {
 			return err
-		case record.LostSamples > 0:
-			fmt.Fprintf(os.Stderr, "CPU %d: %d events are lost\n", record.CPU, record.LostSamples)
-		default:
-			if err := show(record); err != nil {
-				return err
-			}
+		}
+		if err := handle(record); err != nil {
+			return err
 		}
 	}
+	if err := module.DetachPrograms(); err != nil {
+		return err
+	}
+	if _, err := reader.Consume(handle); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "saw %d exits, lost %d\n", seen, lost)
 	return nil
 }
 

@@ -1,10 +1,17 @@
-// Syscount shows how many system calls processes make in each second. Their ids are its arguments, and
-// more can be typed while it runs, one on each line. It shows how a BPF program is told something through a
-// user ring buffer, which needs Linux 6.1.
+// Syscount shows how many system calls processes make in each second.
+//
+//	syscount [-duration 5s] [PID ...]
+//
+// More ids of processes can be typed while it runs, one on each line. A process that ends is counted no more.
+// It ends after the duration, by Ctrl-C, or when no process is left and none can be typed, and prints then the
+// total. It shows how a BPF program is told something through a user ring buffer.
+//
+// It needs Linux 6.1, and root or CAP_BPF and CAP_PERFMON.
 package main
 
 import (
 	"bufio"
+	"context"
 	_ "embed"
 	"encoding/binary"
 	"errors"
@@ -13,11 +20,15 @@ import (
 	"io"
 	"log"
 	"os"
+	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	bpf "github.com/seed-36717feb/libbpfgo"
+	"golang.org/x/sys/unix"
 )
 
 //go:embed syscount.bpf.o
@@ -26,19 +37,105 @@ var object []byte
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("syscount: ")
-	duration := flag.Duration("duration", 0, "end after this time; 0 is never")
-	flag.Parse()
-	if err := run(flag.Args(), os.Stdin, *duration); err != nil {
+	flags := flag.NewFlagSet("syscount", flag.ExitOnError)
+	duration := flags.Duration("duration", 0, "end after this time, such as 5s; 0 means by Ctrl-C")
+	flags.Usage = func() {
+		fmt.Fprintln(os.Stderr, "syscount takes ids of processes, and before them:")
+		flags.PrintDefaults()
+	}
+	_ = flags.Parse(os.Args[1:])
+	if *duration < 0 {
+		flags.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the program also while it waits for who reads its output.
+	context.AfterFunc(ctx, stop)
+	err := run(ctx, flags.Args(), os.Stdin, *duration)
+	if errors.Is(err, os.ErrPermission) {
+		err = fmt.Errorf("%w: run it as root, or with CAP_BPF and CAP_PERFMON", err)
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(pids []string, typed io.Reader, duration time.Duration) error {
+func run(ctx context.Context, pids []string, typed io.Reader, duration time.Duration) error {
+	c := new(counter)
+	for _, pid := range pids {
+		if err := c.find(pid); err != nil {
+			return err
+		}
+	}
 	module, err := bpf.NewModuleFromBuffer(object, "syscount")
 	if err != nil {
 		return err
 	}
 	defer module.Close()
+	if err := c.start(module); err != nil {
+		return err
+	}
+	if err := c.count(ctx, lines(typed), duration); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "counted %d system calls of %d processes\n", c.total, c.named)
+	return nil
+}
+
+// lines returns the lines of r, until it ends.
+func lines(r io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for scanner := bufio.NewScanner(r); scanner.Scan(); {
+			lines <- scanner.Text()
+		}
+	}()
+	return lines
+}
+
+// A counter counts the calls of processes.
+type counter struct {
+	ring      *bpf.UserRingBuffer
+	counts    *bpf.BPFMap
+	processes []*process
+	named     int    // the processes that were counted at any time
+	total     uint64 // their calls
+}
+
+type process struct {
+	pid   uint32
+	pidfd int    // readable when the process has ended
+	shown uint64 // the calls that were shown
+}
+
+func (p *process) key() []byte { return binary.NativeEndian.AppendUint32(nil, p.pid) }
+
+func (p *process) ended() bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}, 0)
+	return n > 0
+}
+
+// find adds the process that has the id to those to be counted.
+func (c *counter) find(id string) error {
+	pid, err := strconv.ParseUint(id, 10, 31)
+	if err != nil || pid == 0 {
+		return fmt.Errorf("%q is no id of a process", id)
+	}
+	if slices.ContainsFunc(c.processes, func(p *process) bool { return uint64(p.pid) == pid }) {
+		return nil
+	}
+	pidfd, err := unix.PidfdOpen(int(pid), 0)
+	if err != nil {
+		return fmt.Errorf("process %d: %w", pid, err)
+	}
+	c.processes = append(c.processes, &process{pid: uint32(pid), pidfd: pidfd})
+	c.named++
+	return nil
+}
+
+// start loads and attaches the BPF program, and names the processes to it.
+func (c *counter) start(module *bpf.Module) error {
 	if err := module.InitGlobalVariable("own_pid", uint32(os.Getpid())); err != nil {
 		return err
 	}
@@ -49,68 +146,127 @@ func run(pids []string, typed io.Reader, duration time.Duration) error {
 	if err != nil {
 		return err
 	}
-	ring, err := bpf.NewUserRingBuffer(commands)
-	if err != nil {
+	if c.ring, err = bpf.NewUserRingBuffer(commands); err != nil {
 		return err
 	}
-	counts, err := module.GetMap("counts")
-	if err != nil {
+	if c.counts, err = module.GetMap("counts"); err != nil {
 		return err
 	}
 	if err := module.AttachPrograms(); err != nil {
 		return err
 	}
-	for _, pid := range pids {
-		if err := watch(ring, pid); err != nil {
-			return err
-		}
-	}
-	go func() {
-		for lines := bufio.NewScanner(typed); lines.Scan(); {
-			if err := watch(ring, lines.Text()); errors.Is(err, os.ErrClosed) {
-				return
-			} else if err != nil {
-				fmt.Fprintln(os.Stderr, err)
-			}
-		}
-	}()
-	begin := time.Now()
-	before := make(map[uint32]uint64)
-	for duration == 0 || time.Since(begin) < duration {
-		time.Sleep(time.Second)
-		if err := show(counts, before); err != nil {
+	for _, p := range c.processes {
+		if err := c.watch(p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// watch tells the BPF program to count a process's calls; the system calls of this process make it look.
-func watch(ring *bpf.UserRingBuffer, pid string) error {
-	n, err := strconv.ParseUint(strings.TrimSpace(pid), 10, 32)
-	if err != nil {
-		return fmt.Errorf("no id of a process: %q", pid)
-	}
-	sample, err := ring.ReserveBlocking(4, time.Second)
+// watch tells the BPF program to count the calls of p. It looks for what it is told at each system call of this
+// process, and so at the latest when its answer is looked up.
+func (c *counter) watch(p *process) error {
+	key := p.key()
+	sample, err := c.ring.ReserveBlocking(len(key), time.Second)
 	if err != nil {
 		return err
 	}
-	binary.NativeEndian.PutUint32(sample.Bytes(), uint32(n))
-	return sample.Submit()
+	copy(sample.Bytes(), key)
+	if err := sample.Submit(); err != nil {
+		return err
+	}
+	for begin := time.Now(); ; {
+		_, err := c.calls(p)
+		if err == nil {
+			return nil
+		}
+		if time.Since(begin) > time.Second {
+			return fmt.Errorf("process %d can't be counted, beside too many others or in a PID namespace: %w", p.pid, err)
+		}
+	}
 }
 
-// show prints the calls since the last time, which before knows.
-func show(counts *bpf.BPFMap, before map[uint32]uint64) error {
-	it := counts.Iterator()
+// calls returns how many calls of p were counted.
+func (c *counter) calls(p *process) (uint64, error) {
 	value := make([]byte, 8)
-	for it.Next() {
-		pid := binary.NativeEndian.Uint32(it.Key())
-		if err := counts.LookupElem(it.Key(), value, bpf.MapFlagUpdateAny); err != nil {
+	if err := c.counts.LookupElem(p.key(), value, bpf.MapFlagUpdateAny); err != nil {
+		return 0, err
+	}
+	return binary.NativeEndian.Uint64(value), nil
+}
+
+// count shows the calls of each second, until ctx ends, duration is over if it isn't 0, or nothing is left to
+// be counted.
+func (c *counter) count(ctx context.Context, typed <-chan string, duration time.Duration) error {
+	end := time.Now().Add(duration)
+	next := func() <-chan time.Time {
+		if duration == 0 {
+			return time.After(time.Second)
+		}
+		return time.After(min(time.Second, time.Until(end)))
+	}
+	for tick := next(); ; {
+		select {
+		case <-ctx.Done():
+			return c.show()
+		case <-tick:
+			if err := c.show(); err != nil {
+				return err
+			}
+			if duration != 0 && !time.Now().Before(end) {
+				return nil
+			}
+			tick = next()
+		case line, open := <-typed:
+			if !open {
+				typed = nil
+			} else if err := c.add(line); err != nil {
+				log.Print(err)
+			}
+		}
+		if typed == nil && len(c.processes) == 0 {
+			if c.named == 0 {
+				return errors.New("no process is named")
+			}
+			return nil
+		}
+	}
+}
+
+// add counts the process that was typed, too.
+func (c *counter) add(line string) error {
+	before := len(c.processes)
+	if err := c.find(strings.TrimSpace(line)); err != nil || len(c.processes) == before {
+		return err
+	}
+	return c.watch(c.processes[before])
+}
+
+// show prints the calls since the last time, and drops the processes that have ended.
+func (c *counter) show() error {
+	now := time.Now().Format("15:04:05")
+	left := c.processes[:0]
+	for _, p := range c.processes {
+		ended := p.ended()
+		calls, err := c.calls(p)
+		if err != nil {
 			return err
 		}
-		count := binary.NativeEndian.Uint64(value)
-		fmt.Printf("%s %7d %8d\n", time.Now().Format("15:04:05"), pid, count-before[pid])
-		before[pid] = count
+		if _, err := fmt.Printf("%s %7d %8d\n", now, p.pid, calls-p.shown); err != nil {
+			return err
+		}
+		c.total += calls - p.shown
+		p.shown = calls
+		if !ended {
+			left = append(left, p)
+			continue
+		}
+		log.Printf("process %d has ended", p.pid)
+		unix.Close(p.pidfd)
+		if err := c.counts.DeleteElem(p.key()); err != nil {
+			return err
+		}
 	}
-	return it.Err()
+	c.processes = left
+	return nil
 }

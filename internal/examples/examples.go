@@ -1,4 +1,5 @@
-// Package examples is for the tests of the packages whose examples load BPF programs.
+// Package examples is for the tests of examples: of those that load BPF programs in the packages' documentation, and
+// of the programs in the folder examples.
 package examples
 
 import (

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/seed-36717feb/libbpfgo/internal/examples"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { examples.Main(m, main) }
+
+func TestProgram(t *testing.T) {
+	if code, _, stderr := examples.Run(t, "surplus"); code != 2 {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	examples.TestProgram(t, regexp.MustCompile(`(?m)^saw [1-9]\d* events, the kernel dropped 0$`))
+}
+
+// In an empty root there is no /proc.
+func TestCheckRightsWithoutProc(t *testing.T) {
+	if err := checkRights(); err != nil {
+		t.Skip(err)
+	}
+	root := t.TempDir()
+	done := make(chan [2]error)
+	go func() {
+		// The thread ends with the goroutine, which doesn't unlock it.
+		runtime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_FS)
+		if err == nil {
+			err = unix.Chroot(root)
+		}
+		done <- [2]error{err, checkRights()}
+	}()
+	errs := <-done
+	if errs[0] != nil {
+		t.Skip(errs[0])
+	}
+	if err := errs[1]; err == nil || !strings.Contains(err.Error(), "BTF") {
+		t.Errorf("without /proc and /sys: %v", err)
+	}
+}
