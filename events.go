@@ -53,6 +53,10 @@ type reader struct {
 
 	header int // of records, see batch
 
+	events *perfEvents // nil for rings
+	// trouble is an error for the next look.
+	trouble atomic.Pointer[error]
+
 	// window has what is handed out without the mutex.
 	window atomic.Pointer[window]
 	// turn counts the calls of each.
@@ -342,8 +346,9 @@ func (u *unread) take() []batch {
 	return list
 }
 
-// newReader returns a reader of maps, for each of which add makes a source in C.
-func newReader(kind string, maps []*BPFMap, add func(c *C.struct_golibbpf_reader, fd C.int) C.int) (_ *reader, err error) {
+// newReader returns a reader of maps, for each of which add makes a source in C. Of a perf event array, which is
+// the only map then, events has what is needed to reopen its events.
+func newReader(kind string, maps []*BPFMap, events *perfEvents, add func(c *C.struct_golibbpf_reader, fd C.int) C.int) (_ *reader, err error) {
 	if len(maps) == 0 {
 		return nil, failed(fmt.Errorf("no map: %w", syscall.EINVAL), "make %s", kind)
 	}
@@ -362,7 +367,7 @@ func newReader(kind string, maps []*BPFMap, add func(c *C.struct_golibbpf_reader
 	if c == nil {
 		return nil, failed(pointerError(errno), "make %s", what)
 	}
-	r := &reader{what: what, c: c, fd: -1, header: recordHeader, scratchLen: minScratch}
+	r := &reader{what: what, c: c, fd: -1, header: recordHeader, scratchLen: minScratch, events: events}
 	r.window.Store(new(window))
 	r.look = func(uintptr) bool { return r.consume() }
 	defer func() {
@@ -382,6 +387,9 @@ func newReader(kind string, maps []*BPFMap, add func(c *C.struct_golibbpf_reader
 	}
 	if r.fd, err = joined(fds); err != nil {
 		return nil, failed(err, "make %s", what)
+	}
+	if events != nil {
+		hotplug.add(r)
 	}
 	for _, object := range r.objects {
 		if err := object.adopt(r); err != nil {
@@ -563,7 +571,7 @@ func (r *reader) arm(ctx context.Context) (err error) {
 	}
 	// An interrupt sets its reason before it sets its deadline: it is seen here, or its deadline is
 	// the later one.
-	if r.flushing || ctx.Err() != nil || r.impatient.Load() > 0 {
+	if r.flushing || r.trouble.Load() != nil || ctx.Err() != nil || r.impatient.Load() > 0 {
 		until = past
 	}
 	r.setWake(until)
@@ -615,6 +623,10 @@ func (r *reader) consumeFrom(only int) bool {
 	r.batch, r.err = batch{}, nil
 	if r.ended.Load() {
 		r.err = os.ErrClosed
+		return true
+	}
+	if r.trouble.Load() != nil {
+		r.err = *r.trouble.Swap(nil)
 		return true
 	}
 	r.collect()
@@ -883,6 +895,9 @@ func (r *reader) present(source int) (int, error) {
 			n++
 		}
 	}
+	if r.trouble.Load() != nil {
+		n++
+	}
 	return n, nil
 }
 
@@ -1077,6 +1092,9 @@ func (r *reader) end() {
 func (r *reader) close() {
 	r.end()
 	r.closeWake()
+	if r.events != nil {
+		hotplug.remove(r)
+	}
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	if r.lock() != nil {
@@ -1088,6 +1106,9 @@ func (r *reader) close() {
 	r.takeBack()
 	C.golibbpf_reader_free(r.c)
 	r.c = nil
+	if r.events != nil {
+		r.events.close()
+	}
 }
 
 // free closes the reader before a module does.

@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 	"unsafe"
@@ -98,7 +99,9 @@ func newPerfReader(bpfMap *BPFMap, pages int, attr *unix.PerfEventAttr, cpus, ke
 	if err != nil {
 		return nil, failed(err, "make %s", kind)
 	}
-	return newReader(kind, []*BPFMap{bpfMap}, func(c *C.struct_golibbpf_reader, fd C.int) C.int {
+	events := &perfEvents{attr: *attr, cpus: slices.Clone(cpus), keys: slices.Clone(keys), reopened: make(map[int]int)}
+	return newReader(kind, []*BPFMap{bpfMap}, events, func(c *C.struct_golibbpf_reader, fd C.int) C.int {
+		events.array = fd
 		return C.golibbpf_reader_add_perf(c, fd, C.size_t(pages), unsafe.Pointer(attr),
 			unsafe.SliceData(cpusC), unsafe.SliceData(keysC), C.int(len(cpusC)), C.bool(raw))
 	})
@@ -165,6 +168,12 @@ type PerfReaderOptions struct {
 // A PerfReader reads the events of a perf event array (BPF_MAP_TYPE_PERF_EVENT_ARRAY, Linux 4.3). Events
 // of one CPU come in their order; the CPUs take turns. A CPU that was offline when the reader was made
 // has no buffer: the program's bpf_perf_event_output() fails there.
+//
+// When a CPU goes offline, the kernel drops its perf event for good. The reader opens it anew as soon as the
+// kernel announces that the CPU is online again; until then, bpf_perf_event_output() fails there with
+// EOPNOTSUPP. If that can't be done, as when the process has given up its rights, a read returns an
+// error that says so, once. The kernel announces CPUs to network namespaces of the
+// first user namespace, but not when it has switched them off for suspend.
 //
 // Reading doesn't hold a thread while it waits. One look takes no more than 64 KiB out of the buffers, or a single
 // larger event, so a reader's memory is bounded. After Close, which may be called at any time, all

@@ -1039,3 +1039,52 @@ func useReader(t *testing.T, setDeadline func(time.Time), flush func(), close fu
 	}
 	all.Wait()
 }
+
+// The kernel's messages about devices, of which only one kind says that a CPU has come online.
+func TestOnlineCPU(t *testing.T) {
+	for message, want := range map[string]int{
+		"online@/devices/system/cpu/cpu1\x00ACTION=online\x00SUBSYSTEM=cpu\x00": 1,
+		"online@/devices/system/cpu/cpu128\x00":                                 128,
+		"offline@/devices/system/cpu/cpu1\x00ACTION=offline\x00":                -1,
+		"online@/devices/system/memory/memory1\x00":                             -1,
+		"online@/devices/system/cpu/cpufreq\x00":                                -1,
+		"online@/devices/system/cpu/cpu\x00":                                    -1,
+		"libudev\x00\xfe\xed\xca\xfe":                                           -1,
+		"":                                                                      -1,
+	} {
+		cpu, ok := onlineCPU(message)
+		if ok != (want >= 0) || ok && cpu != want {
+			t.Errorf("%q: CPU %d, %v, want %d", message, cpu, ok, want)
+		}
+	}
+}
+
+// A CPU's event that is opened again, though it isn't needed, changes nothing but itself, and nothing is
+// left open.
+func TestReopenedEventWritesToTheSameMemory(t *testing.T) {
+	leaksNothing(t, func() {
+		cpu := onOneCPU(t)
+		m := loadEvents(t)
+		defer m.Close()
+		r := newPerf(t, m, PerfReaderOptions{})
+		attach(t, m, "perf_send_many")
+		memory, err := r.Buffer(cpu)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			trigger(1)
+			hotplug.online(cpu)
+			trigger(1)
+			for n := range 2 {
+				record, err := r.Read()
+				if err != nil || record.CPU != cpu || number(record.RawSample) != uint64(2*i+n) {
+					t.Fatalf("%+v, %v, want number %d", record, err, 2*i+n)
+				}
+			}
+		}
+		if again, err := r.Buffer(cpu); err != nil || &again[0] != &memory[0] {
+			t.Errorf("the buffer moved, %v", err)
+		}
+	})
+}

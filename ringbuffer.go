@@ -74,7 +74,7 @@ func (m *Module) newRingFeed(mapName string, events chan []byte) (*feed, error) 
 }
 
 func newRingReader(maps ...*BPFMap) (*reader, error) {
-	return newReader("ring buffer", maps, func(c *C.struct_golibbpf_reader, fd C.int) C.int {
+	return newReader("ring buffer", maps, nil, func(c *C.struct_golibbpf_reader, fd C.int) C.int {
 		return C.golibbpf_reader_add_ring(c, fd)
 	})
 }

@@ -1,5 +1,6 @@
 // Perf-offline checks what becomes of a perf buffer when a CPU is switched off: its events that came before
-// are read, and a buffer that is made meanwhile does without the CPU.
+// are read, a buffer that is made meanwhile does without the CPU, and one that was made before has its events
+// again when the CPU is back.
 package main
 
 import (
@@ -8,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +20,9 @@ import (
 
 //go:embed main.bpf.o
 var object []byte
+
+// switchFile switches CPU 1 off by 0, and on by 1.
+const switchFile = "/sys/devices/system/cpu/cpu1/online"
 
 func main() {
 	selftest.Run(run)
@@ -38,7 +44,6 @@ func run() (err error) {
 		return selftest.Skip(reason, reason)
 	}
 	runtime.LockOSThread()
-	const switchFile = "/sys/devices/system/cpu/cpu1/online"
 	online := func(state string) error { return os.WriteFile(switchFile, []byte(state), 0) }
 	if err := online("1"); err != nil {
 		return err
@@ -125,5 +130,151 @@ func run() (err error) {
 	if after, err := selftest.Hits(module, 0); err != nil || after == before {
 		return fmt.Errorf("the program could send an event on a CPU that has no buffer, %w", err)
 	}
-	return want("after CPU 1 was switched on", without, 0)
+	if err := errors.Join(want("after CPU 1 was switched on", without, 0), without.Close()); err != nil {
+		return err
+	}
+
+	again := func() error { return errors.Join(online("0"), online("1")) }
+	if err := stays(events, again); err != nil {
+		return err
+	}
+	if err := rawStays(events, again); err != nil {
+		return err
+	}
+	return saysSo(events, again)
+}
+
+// stays checks that a call that has waited all the time gets CPU 1's events after it was off, and how often that
+// was makes no difference.
+func stays(events *bpf.BPFMap, again func() error) error {
+	reader, err := bpf.NewPerfReader(events, bpf.PerfReaderOptions{Pages: 1})
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for round := range 3 {
+		records := make(chan bpf.PerfRecord)
+		failed := make(chan error, 1)
+		go func() {
+			for {
+				record, err := reader.Read()
+				if err != nil {
+					failed <- err
+					return
+				}
+				if record.CPU == 1 {
+					records <- record
+					return
+				}
+			}
+		}()
+		if round > 0 {
+			if err := again(); err != nil {
+				return err
+			}
+		}
+		if err := sendUntil(records, failed); err != nil {
+			return fmt.Errorf("after CPU 1 was off %d times: %w", round, err)
+		}
+	}
+	return nil
+}
+
+// sendUntil sends events on CPU 1 until something is received.
+func sendUntil[T any](received <-chan T, failed <-chan error) error {
+	for range 500 {
+		if err := sendOn(1); err != nil {
+			return err
+		}
+		select {
+		case <-received:
+			return nil
+		case err := <-failed:
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return errors.New("no event of CPU 1 comes")
+}
+
+// rawStays is stays for a raw buffer of CPU 1 alone.
+func rawStays(events *bpf.BPFMap, again func() error) error {
+	received := make(chan struct{}, 1)
+	buffer, err := bpf.NewPerfBufferRaw(events, bpf.PerfBufferRawOptions{
+		Pages: 1, CPUs: []int{1}, MapKeys: []int{1},
+		Attr: unix.PerfEventAttr{
+			Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_BPF_OUTPUT,
+			Sample_type: unix.PERF_SAMPLE_RAW, Sample: 1, Wakeup: 1,
+		},
+	}, func(int, bpf.RawPerfEvent) bpf.PerfEventRet {
+		select {
+		case received <- struct{}{}:
+		default:
+		}
+		return bpf.PerfEventCont
+	})
+	if err != nil {
+		return err
+	}
+	defer buffer.Close()
+	if err := again(); err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := buffer.Poll(-1)
+		if err != nil {
+			failed <- err
+		}
+	}()
+	if err := sendUntil(received, failed); err != nil {
+		return fmt.Errorf("raw buffer after CPU 1 was off: %w", err)
+	}
+	return nil
+}
+
+// saysSo checks the error of a reader that can't have CPU 1's events again, as the process has no descriptor
+// left, and that it goes on with the other CPU's.
+func saysSo(events *bpf.BPFMap, again func() error) error {
+	reader, err := bpf.NewPerfReader(events, bpf.PerfReaderOptions{Pages: 1})
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	off, err := os.OpenFile(switchFile, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer off.Close()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	low := limit
+	low.Cur = 3
+	if _, err := off.WriteString("0"); err != nil {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		return err
+	}
+	_, err = off.WriteString("1")
+	var readErr error
+	// Reading sends events, too.
+	for end := time.Now().Add(10 * time.Second); readErr == nil && time.Now().Before(end); {
+		_, readErr = reader.Read()
+	}
+	if err := errors.Join(err, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)); err != nil {
+		return err
+	}
+	if !errors.Is(readErr, unix.EMFILE) || !strings.Contains(readErr.Error(), "CPU 1 ") {
+		return fmt.Errorf("without a descriptor to spare, the reader returns %v", readErr)
+	}
+	if err := sendOn(0); err != nil {
+		return err
+	}
+	if _, err := reader.Read(); err != nil {
+		return fmt.Errorf("read after the error: %w", err)
+	}
+	return nil
 }
