@@ -180,7 +180,7 @@ func (m *BPFMap) GetMaxEntries() uint32 {
 //
 // Implements: bpf_map__set_max_entries
 func (m *BPFMap) SetMaxEntries(maxEntries uint32) error {
-	return m.change(fmt.Sprintf("set capacity of map %q to %d", m.name, maxEntries), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set capacity of map %q to %d", m.name, maxEntries), func() error {
 		if maxEntries != 1 && bool(C.bpf_map__is_internal(m.c)) {
 			return errVariables
 		}
@@ -273,9 +273,14 @@ func (m *BPFMap) change(what string, call func() error) error {
 	return watched(what, call)
 }
 
+// changeBeforeLoad is change for what must be done before the load.
+func (m *BPFMap) changeBeforeLoad(what string, call func() error) error {
+	return m.change(what, func() error { return m.module.object.stage.beforeLoad(call()) })
+}
+
 // set runs a setter of libbpf's, which must be called before the load.
 func (m *BPFMap) set(what string, value any, call func() C.int) error {
-	return m.change(fmt.Sprintf("set %s of map %q to %v", what, m.name, value), func() error { return codeOf(call()) })
+	return m.changeBeforeLoad(fmt.Sprintf("set %s of map %q to %v", what, m.name, value), func() error { return codeOf(call()) })
 }
 
 // errVariables is that of a change which a map behind variables can't have: libbpf has mapped its memory for
@@ -320,7 +325,7 @@ func (m *BPFMap) holdsVariables() bool {
 //
 // Implements: bpf_map__set_type
 func (m *BPFMap) SetType(mapType MapType) error {
-	return m.change(fmt.Sprintf("set type of map %q to %v", m.name, mapType), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set type of map %q to %v", m.name, mapType), func() error {
 		if err := m.retype(mapType); err != nil {
 			return err
 		}
@@ -341,7 +346,7 @@ func (m *BPFMap) SetKeySize(size uint32) error {
 //
 // Implements: bpf_map__set_value_size
 func (m *BPFMap) SetValueSize(size uint32) error {
-	return m.change(fmt.Sprintf("set value size of map %q to %d", m.name, size), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set value size of map %q to %d", m.name, size), func() error {
 		// bpf_object__resolve_externs of libbpf 1.7 writes all of them.
 		if int64(size) < int64(m.valueSize) && bool(C.bpf_map__is_internal(m.c)) && strings.HasSuffix(m.name, ".kconfig") {
 			return errVariables
@@ -465,7 +470,7 @@ func (m *BPFMap) InitialValue() ([]byte, error) {
 //
 // Implements: bpf_map__set_initial_value
 func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
-	return m.change(fmt.Sprintf("set initial value of map %q", m.name), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set initial value of map %q", m.name), func() error {
 		if value == nil {
 			return fmt.Errorf("nil value: %w", syscall.EINVAL)
 		}
@@ -479,7 +484,7 @@ func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
 //
 // Implements: bpf_map__reuse_fd
 func (m *BPFMap) ReuseFD(fd int) error {
-	return m.change(fmt.Sprintf("reuse descriptor %d as map %q", fd, m.name), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("reuse descriptor %d as map %q", fd, m.name), func() error {
 		// libbpf believes /proc where the kernel says that it is no map.
 		info, err := GetMapInfoByFD(fd)
 		if err != nil {
@@ -538,7 +543,7 @@ func (m *BPFMap) InnerMapInfo() (*BPFMapInfo, error) {
 //
 // Implements: bpf_map__set_inner_map_fd
 func (m *BPFMap) SetInnerMap(templateMapFD int) error {
-	return m.change(fmt.Sprintf("set inner map of map %q", m.name), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set inner map of map %q", m.name), func() error {
 		if templateMapFD < 0 {
 			return fmt.Errorf("descriptor %d: %w", templateMapFD, syscall.EBADF)
 		}
@@ -1256,7 +1261,19 @@ func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries i
 			name = nil
 		}
 		fd = C.bpf_map_create(C.enum_bpf_map_type(mapType), name, C.__u32(keySize), C.__u32(valueSize), C.__u32(maxEntries), &options)
-		return codeOf(fd)
+		if err := codeOf(fd); err != nil {
+			return because(refusedMap(err, BPFMapInfo{
+				Type:           mapType,
+				Name:           mapName,
+				KeySize:        uint32(keySize),
+				ValueSize:      uint32(valueSize),
+				MaxEntries:     uint32(maxEntries),
+				MapFlags:       uint32(options.map_flags),
+				BTFKeyTypeID:   uint32(options.btf_key_type_id),
+				BTFValueTypeID: uint32(options.btf_value_type_id),
+			}), err)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -54,9 +54,7 @@ type object struct {
 	name    string
 	btfPath string
 	c       *C.struct_bpf_object
-	loaded  bool
-	// prepared is true between Prepare and the load.
-	prepared bool
+	stage   stage
 	// image is the ELF file, until the object is loaded.
 	image []byte
 	// references is true if maps are initialized with references to maps or programs.
@@ -324,20 +322,26 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 		return failed(err, "%s", what)
 	}
 	defer o.unlock()
-	if o.btfPath != "" && o.relocatesTypes && !o.prepared {
+	if o.btfPath != "" && o.relocatesTypes && o.stage == opened {
 		if err := checkBTFFile(o.btfPath); err != nil {
 			return failed(err, "%s", what)
 		}
 	}
 	arenas, err := o.reserveArenas()
+	defer freeArenas(arenas)
 	if err != nil {
 		return failed(err, "%s", what)
 	}
+	first, tried := o.stage == opened || o.stage == prepared && whole, false
 	err = watched(what, func() error {
 		if err := o.checkLoad(); err != nil {
 			return err
 		}
+		tried = true
 		if err := codeOf(do(o.c)); err != nil {
+			if !first {
+				return o.stage.beforeLoad(err)
+			}
 			return err
 		}
 		if whole {
@@ -345,15 +349,21 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 		}
 		return nil
 	})
-	freeArenas(arenas)
-	o.prepared = err == nil && !whole
 	// libbpf closes the maps, too, if the load fails.
 	for _, bpfMap := range m.maps {
 		bpfMap.refresh()
 	}
-	if err == nil && whole {
-		o.loaded = true
+	switch {
+	case err == nil && whole:
+		o.stage = loaded
 		o.image = nil
+	case err == nil:
+		o.stage = prepared
+	case tried && first:
+		o.stage = loadFailed
+		if e, ok := err.(*opError); ok {
+			e.err = because(o.refusedLoad(e), e.err)
+		}
 	}
 	return err
 }
@@ -368,7 +378,7 @@ type reservedArena struct {
 // map them there whatever the process has there, such as Go's heap.
 func (o *object) reserveArenas() ([]reservedArena, error) {
 	var arenas []reservedArena
-	if o.prepared || o.loaded {
+	if o.stage != opened {
 		return nil, nil
 	}
 	for c := C.bpf_object__next_map(o.c, nil); c != nil; c = C.bpf_object__next_map(o.c, c) {
@@ -630,8 +640,8 @@ func (m *Module) initGlobalVariable(name string, value any) error {
 		return err
 	}
 	defer o.unlock()
-	if o.loaded {
-		return fmt.Errorf("object is loaded already: %w", syscall.EBUSY)
+	if o.stage == loaded {
+		return o.stage.beforeLoad(syscall.EBUSY)
 	}
 	variable, err := findVariable(o.image, name)
 	if err != nil {
@@ -661,7 +671,7 @@ func (m *Module) initGlobalVariable(name string, value any) error {
 		return fmt.Errorf("variable lies outside of map %q: %w", variable.section, syscall.EINVAL)
 	}
 	copy(initial[variable.offset:], data.Bytes())
-	return codeOf(C.golibbpf_map_set_initial_value(bpfMap.c, bytesC(initial), C.size_t(size)))
+	return o.stage.beforeLoad(codeOf(C.golibbpf_map_set_initial_value(bpfMap.c, bytesC(initial), C.size_t(size))))
 }
 
 // A Symbol is where a global variable stands in its section.

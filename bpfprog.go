@@ -165,11 +165,11 @@ func (p *BPFProg) GetType() BPFProgType {
 //
 // Implements: bpf_program__set_autoload
 func (p *BPFProg) SetAutoload(autoload bool) error {
-	return p.change(fmt.Sprintf("set autoload of program %q", p.name), func() error {
+	return p.changeBeforeLoad(fmt.Sprintf("set autoload of program %q", p.name), func() error {
 		// bpf_object__relocate of libbpf 1.7 has relocated only those that load, and find_kernel_btf_id has the
 		// kernel's BTF only if one of them needs it.
-		if autoload && p.module.object.prepared && !bool(C.bpf_program__autoload(p.c)) {
-			return fmt.Errorf("object is prepared already: %w", syscall.EBUSY)
+		if autoload && p.module.object.stage == prepared && !bool(C.bpf_program__autoload(p.c)) {
+			return syscall.EBUSY
 		}
 		return codeOf(C.bpf_program__set_autoload(p.c, C.bool(autoload)))
 	})
@@ -213,7 +213,7 @@ func (p *BPFProg) Autoattach() bool {
 //
 // Implements: bpf_program__set_type
 func (p *BPFProg) SetType(progType BPFProgType) error {
-	return p.change(fmt.Sprintf("set type of program %q to %v", p.name, progType), func() error {
+	return p.changeBeforeLoad(fmt.Sprintf("set type of program %q to %v", p.name, progType), func() error {
 		return codeOf(C.bpf_program__set_type(p.c, C.enum_bpf_prog_type(progType)))
 	})
 }
@@ -240,7 +240,7 @@ func (p *BPFProg) ExpectedAttachType() BPFAttachType {
 //
 // Implements: bpf_program__set_expected_attach_type
 func (p *BPFProg) SetExpectedAttachType(attachType BPFAttachType) error {
-	return p.change(fmt.Sprintf("set attach type of program %q to %v", p.name, attachType), func() error {
+	return p.changeBeforeLoad(fmt.Sprintf("set attach type of program %q to %v", p.name, attachType), func() error {
 		return codeOf(C.bpf_program__set_expected_attach_type(p.c, C.enum_bpf_attach_type(attachType)))
 	})
 }
@@ -258,7 +258,7 @@ func (p *BPFProg) SetAttachType(attachType BPFAttachType) {
 //
 // Implements: bpf_program__set_attach_target
 func (p *BPFProg) SetAttachTarget(attachProgFD int, attachFuncName string) error {
-	return p.change(fmt.Sprintf("set attach target of program %q to %q", p.name, attachFuncName), func() error {
+	return p.changeBeforeLoad(fmt.Sprintf("set attach target of program %q to %q", p.name, attachFuncName), func() error {
 		fd, err := cInt(attachProgFD, "descriptor")
 		if err != nil {
 			return err
@@ -346,6 +346,11 @@ func (p *BPFProg) change(what string, call func() error) error {
 	}
 	defer p.module.object.unlock()
 	return watched(what, call)
+}
+
+// changeBeforeLoad is change for what must be done before the load.
+func (p *BPFProg) changeBeforeLoad(what string, call func() error) error {
+	return p.change(what, func() error { return p.module.object.stage.beforeLoad(call()) })
 }
 
 // attach attaches the program, which must be loaded, to target, by a call of libbpf's.

@@ -132,7 +132,7 @@ func (w *watch) explain(what string, err error) error {
 		msg = plainMessage(msg)
 		if program, log, ok := verifierLog(msg); ok && !momentary(err) {
 			return &VerifierError{Program: program, Log: log, err: err}
-		} else if ok {
+		} else if ok || errors.Is(err, syscall.EPERM) && !countsLockedMemory() && namesLockedMemory(msg) {
 			continue
 		}
 		if len(e.warnings) < maxWarnings {
@@ -144,7 +144,14 @@ func (w *watch) explain(what string, err error) error {
 
 // momentary reports whether an error of the kernel's is due to the moment: it may not come again.
 func momentary(err error) bool {
-	return slices.Contains([]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR}, err)
+	codes := []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR}
+	return slices.ContainsFunc(codes, func(code error) bool { return errors.Is(err, code) })
+}
+
+// namesLockedMemory reports whether a message of libbpf's suggests that the limit of locked memory is too low, which it
+// does for each EPERM (pr_perm_msg(), bpf_object__probe_loading() of 1.7.0).
+func namesLockedMemory(msg string) bool {
+	return strings.Contains(msg, "ulimit -l") || strings.Contains(msg, "RLIMIT_MEMLOCK")
 }
 
 // verifierLog takes apart the message in which libbpf prints a rejected program's log.

@@ -93,6 +93,15 @@ void golibbpf_log_install(void)
 		(opts).sz = sizeof(opts);                                                          \
 	} while (0)
 
+/* The shared library of libbpf 1.1 does not export it. */
+#pragma weak libbpf_set_memlock_rlim
+
+void golibbpf_leave_memlock(void)
+{
+	if (libbpf_set_memlock_rlim)
+		libbpf_set_memlock_rlim(0);
+}
+
 /* Objects. */
 
 struct bpf_object *golibbpf_object_open(const char *path, const void *buf, size_t size,

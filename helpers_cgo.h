@@ -241,6 +241,9 @@ void golibbpf_log_install(void);
 /* Messages above this level are dropped before they reach Go; -1 drops all. */
 void golibbpf_log_set_level(int level);
 
+/* Makes libbpf not raise the limit of locked memory. */
+void golibbpf_leave_memlock(void);
+
 /* What a thread had before a watch. */
 struct golibbpf_watch {
 	uintptr_t watcher;

@@ -114,7 +114,8 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 	err := watched(what, func() error {
 		c, errno := do()
 		if c == nil {
-			return pointerError(errno)
+			err := pointerError(errno)
+			return because(refusedAttach(linkType, err), err)
 		}
 		// While the object is locked: what libbpf frees with the object, a link may need.
 		var err error

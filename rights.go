@@ -126,9 +126,9 @@ var kernelVersion = sync.OnceValue(func() (version [2]int) {
 func countsLockedMemory() bool { return kernelBefore(5, 11) }
 
 // leaveLockedMemory makes libbpf not touch the limit of locked memory where the kernel doesn't count by it. libbpf finds
-// that out by loading a program (probe_memcg_account() in bpf.c of 1.7.0), and raises the limit if the thread may not.
+// that out by loading a program (probe_memcg_account() in bpf.c of 1.7.0), and raises the limit if the thread may not do so.
 var leaveLockedMemory = sync.OnceFunc(func() {
 	if !countsLockedMemory() {
-		C.libbpf_set_memlock_rlim(0)
+		C.golibbpf_leave_memlock()
 	}
 })

@@ -1,0 +1,296 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What this file adds to an error is asked for after the kernel or libbpf has refused something: nothing is refused by it.
+
+// because puts the reason before an error, if there is one.
+func because(reason string, err error) error {
+	if reason == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", reason, err)
+}
+
+// A stage is how far an object is on its way into the kernel.
+type stage int
+
+const (
+	opened stage = iota
+	prepared
+	loaded
+	loadFailed
+)
+
+// beforeLoad returns the error of what must be done before the load, with the reason that it is too late if it is.
+func (s stage) beforeLoad(err error) error {
+	if !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	switch s {
+	case prepared:
+		return because("the object was prepared already", err)
+	case loaded:
+		return because("the object was loaded already", err)
+	case loadFailed:
+		return because("the object's load has failed, open it again", err)
+	}
+	return err
+}
+
+// refusedLoad says why a load may have failed.
+func (o *object) refusedLoad(e *opError) string {
+	for _, warning := range e.warnings {
+		if name, ok := between(warning, "prog '", "': BPF program load failed"); ok && errors.Is(e, syscall.EPERM) {
+			return refusedProgram(BPFProgType(C.bpf_program__type(o.programByName(name))))
+		}
+		if name, ok := between(warning, "map '", "': failed to create"); ok {
+			if c := o.mapByName(name); c != nil {
+				return refusedMap(e, BPFMapInfo{
+					Type:           MapType(C.bpf_map__type(c)),
+					Name:           name,
+					KeySize:        uint32(C.bpf_map__key_size(c)),
+					ValueSize:      uint32(C.bpf_map__value_size(c)),
+					MaxEntries:     uint32(C.bpf_map__max_entries(c)),
+					MapFlags:       uint32(C.bpf_map__map_flags(c)),
+					BTFKeyTypeID:   uint32(C.bpf_map__btf_key_type_id(c)),
+					BTFValueTypeID: uint32(C.bpf_map__btf_value_type_id(c)),
+				})
+			}
+		}
+	}
+	if errors.Is(e, syscall.EPERM) {
+		return refusedProgram(BPFProgTypeSocketFilter) // what libbpf tries first
+	}
+	return ""
+}
+
+// between returns what stands in s behind a prefix and before an end.
+func between(s, prefix, end string) (string, bool) {
+	s, ok := strings.CutPrefix(s, prefix)
+	if !ok {
+		return "", false
+	}
+	s, _, ok = strings.Cut(s, end)
+	return s, ok
+}
+
+func (o *object) programByName(name string) *C.struct_bpf_program {
+	nameC := C.CString(name)
+	defer C.free(unsafe.Pointer(nameC))
+	return C.bpf_object__find_program_by_name(o.c, nameC)
+}
+
+func (o *object) mapByName(name string) *C.struct_bpf_map {
+	nameC := C.CString(name)
+	defer C.free(unsafe.Pointer(nameC))
+	return C.bpf_object__find_map_by_name(o.c, nameC)
+}
+
+// refusedProgram says why the kernel may have refused a program of a type by EPERM.
+func refusedProgram(progType BPFProgType) string {
+	needed := capabilitiesFor(progType)
+	if len(needed) == 0 {
+		needed = []capability{unix.CAP_BPF} // as kernel.unprivileged_bpf_disabled isn't 0
+	}
+	text := fmt.Sprintf("programs of type %v need %s, which the thread ", progType, namesOf(needed))
+	switch missing := effective().lacking(needed); {
+	case len(missing) == 0:
+		text += "has; a lockdown, a security module (LSM) or the kernel's build may refuse this type"
+	case inInitialUserNamespace():
+		text += "does not have"
+	default:
+		text += "does not have outside of its user namespace, in which a BPF token is needed"
+	}
+	if countsLockedMemory() {
+		text += ", or the limit of locked memory (ulimit -l) is too low"
+	}
+	return text
+}
+
+// refusedMap says why the kernel may have refused to create a map.
+func refusedMap(err error, info BPFMapInfo) string {
+	switch {
+	case errors.Is(err, syscall.EPERM):
+		if missing := effective().lacking([]capability{unix.CAP_BPF, unix.CAP_NET_ADMIN}); len(missing) != 0 {
+			return fmt.Sprintf("maps of type %v may need %s, which the thread does not have", info.Type, namesOf(missing))
+		}
+		if countsLockedMemory() {
+			return "the limit of locked memory (ulimit -l) may be too low"
+		}
+		return "a security module (LSM) or the kernel's build may refuse this type"
+	case errors.Is(err, syscall.E2BIG):
+		return fmt.Sprintf("keys of %d bytes, values of %d bytes or %d entries are more than the kernel takes", info.KeySize, info.ValueSize, info.MaxEntries)
+	case !errors.Is(err, syscall.EINVAL):
+		return ""
+	}
+	if name := info.Name[:min(len(info.Name), C.BPF_OBJ_NAME_LEN-1)]; strings.ContainsFunc(name, notInNames) {
+		return "a map's name may have letters, digits, _ and ."
+	}
+	wrong := violations(info)
+	if len(wrong) == 0 {
+		return fmt.Sprintf("the running kernel may not have maps of type %v, or not with these sizes and flags (%#x)", info.Type, info.MapFlags)
+	}
+	return fmt.Sprintf("a map of type %v has %s", info.Type, strings.Join(wrong, ", "))
+}
+
+func notInNames(r rune) bool {
+	isLetter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	return !isLetter && (r < '0' || r > '9') && r != '_' && r != '.'
+}
+
+// maxStackDepth is how many addresses the kernel's stack traces have, unless kernel.perf_event_max_stack says more.
+const maxStackDepth = 127
+
+// violations returns what the kernel asks of a map of this type and the map doesn't have.
+func violations(info BPFMapInfo) (wrong []string) {
+	must := func(ok bool, text string) {
+		if !ok {
+			wrong = append(wrong, text)
+		}
+	}
+	noKeys := func() { must(info.KeySize == 0, "no keys (of size 0)") }
+	indexed := func() { must(info.KeySize == 4, "keys of 4 bytes") }
+	values := func() { must(info.ValueSize > 0, "values of 1 byte or more") }
+	entries := func() { must(info.MaxEntries > 0, "1 entry or more") }
+	flag := func(flag uint32, name string) { must(info.MapFlags&flag != 0, "the flag "+name) }
+	switch info.Type {
+	case MapTypeRingbuf, MapTypeUserRingbuf:
+		noKeys()
+		must(info.ValueSize == 0, "no values (of size 0)")
+		page, size := uint32(os.Getpagesize()), info.MaxEntries
+		must(size != 0 && size%page == 0 && size&(size-1) == 0, fmt.Sprintf("a size that is a power of two and a multiple of the page size, %d bytes", page))
+	case MapTypeQueue, MapTypeStack, MapTypeBloomFilter:
+		noKeys()
+		values()
+		entries()
+	case MapTypeArray, MapTypePerCPUArray:
+		indexed()
+		values()
+		entries()
+	case MapTypePerfEventArray, MapTypeProgArray, MapTypeCgroupArray, MapTypeArrayOfMaps, MapTypeXSKMap:
+		indexed()
+		must(info.ValueSize == 4, "values of 4 bytes")
+		entries()
+	case MapTypeDevMap, MapTypeDevmapHash, MapTypeCPUMap, MapTypeSockMap, MapTypeReusePortSockArray:
+		indexed()
+		must(info.ValueSize == 4 || info.ValueSize == 8, "values of 4 or 8 bytes")
+		entries()
+	case MapTypeStackTrace:
+		indexed()
+		must(info.ValueSize > 0 && info.ValueSize%8 == 0 && info.ValueSize <= 8*maxStackDepth,
+			fmt.Sprintf("values of a multiple of 8 bytes, up to %d", 8*maxStackDepth))
+		entries()
+	case MapTypeHash, MapTypePerCPUHash, MapTypeLRUHash, MapTypeLRUPerCPUHash:
+		must(info.KeySize > 0, "keys of 1 byte or more")
+		values()
+		entries()
+	case MapTypeHashOfMaps:
+		must(info.KeySize > 0, "keys of 1 byte or more")
+		must(info.ValueSize == 4, "values of 4 bytes")
+		entries()
+	case MapTypeLPMTrie:
+		must(info.KeySize >= 5 && info.KeySize <= 260, "keys of 5 to 260 bytes")
+		values()
+		entries()
+		flag(C.BPF_F_NO_PREALLOC, "BPF_F_NO_PREALLOC")
+	case MapTypeSKStorage, MapTypeInodeStorage, MapTypeTaskStorage, MapTypeCgrpStorage:
+		indexed()
+		values()
+		must(info.MaxEntries == 0, "0 entries")
+		flag(C.BPF_F_NO_PREALLOC, "BPF_F_NO_PREALLOC")
+		must(info.BTFKeyTypeID != 0 && info.BTFValueTypeID != 0, "BTF types of its key and value")
+	case MapTypeCgroupStorage, MapTypePerCPUCgroupStorage:
+		must(info.MaxEntries == 0, "0 entries")
+	case MapTypeArena:
+		noKeys()
+		must(info.ValueSize == 0, "no values (of size 0)")
+		entries()
+		flag(C.BPF_F_MMAPABLE, "BPF_F_MMAPABLE")
+	}
+	return wrong
+}
+
+// refusedAttach says why the kernel may have refused to attach a program.
+func refusedAttach(linkType LinkType, err error) string {
+	is := func(errnos ...syscall.Errno) bool {
+		for _, errno := range errnos {
+			if errors.Is(err, errno) {
+				return true
+			}
+		}
+		return false
+	}
+	switch linkType {
+	case Kprobe, Kretprobe:
+		switch {
+		case is(syscall.EADDRNOTAVAIL):
+			return "several functions of the kernel have this name, attach by the address of one (AttachKprobeOffset)"
+		case is(syscall.ENOENT, syscall.ESRCH):
+			return "the kernel has no such function, or it may not be probed"
+		case is(syscall.EILSEQ):
+			return "no instruction begins there"
+		case is(syscall.EPERM, syscall.EACCES):
+			return refusedEvent()
+		}
+	case Tracepoint, PerfEvent, Uprobe, Uretprobe, USDT:
+		switch {
+		case is(syscall.EPERM, syscall.EACCES):
+			return refusedEvent()
+		case is(syscall.EEXIST):
+			return "the program is attached there already"
+		case is(syscall.E2BIG):
+			return "as many programs as the kernel takes are attached there"
+		}
+	case RawTracepoint, Tracing, LSM:
+		switch {
+		case is(syscall.ENOENT):
+			return "the kernel has no such target"
+		case is(syscall.EBUSY):
+			return "the program, or another one, is attached there already"
+		case is(syscall.E2BIG):
+			return "as many programs as the kernel takes are attached there"
+		}
+	case XDP, TCX, Netkit, Netns, Cgroup, Netfilter, SockMap:
+		switch {
+		case is(syscall.EBUSY, syscall.EEXIST):
+			return "a program is attached there already, and does not go together with this one"
+		case is(syscall.E2BIG, syscall.ERANGE):
+			return "as many programs as the kernel takes are attached there"
+		case is(syscall.ESTALE):
+			return "the programs that are attached there have changed since the revision that was expected"
+		case is(syscall.EPERM):
+			return refusedRight(unix.CAP_NET_ADMIN, "a program there, of this cgroup or one above, may exclude others")
+		}
+	}
+	if is(syscall.EBUSY, syscall.EEXIST) {
+		return "something is attached there already"
+	}
+	return ""
+}
+
+// refusedEvent says why the kernel may have refused a perf event.
+func refusedEvent() string {
+	return refusedRight(unix.CAP_PERFMON, "a lockdown, a security module (LSM) or the kernel's build may refuse it")
+}
+
+func refusedRight(needed capability, otherwise string) string {
+	if missing := effective().lacking([]capability{needed}); len(missing) != 0 {
+		return "the thread does not have " + namesOf(missing)
+	}
+	return otherwise
+}
