@@ -53,8 +53,10 @@ type object struct {
 	guard
 	name    string
 	btfPath string
-	c       *C.struct_bpf_object
-	stage   stage
+	// btf is the file at btfPath, until libbpf has read it.
+	btf   *os.File
+	c     *C.struct_bpf_object
+	stage stage
 	// image is the ELF file, until the object is loaded.
 	image []byte
 	// references is true if maps are initialized with references to maps or programs.
@@ -110,14 +112,15 @@ func (g *guard) unlock() { g.mutex.Unlock() }
 // NewModuleArgs are the options of [NewModuleFromFileArgs] and [NewModuleFromBufferArgs].
 type NewModuleArgs struct {
 	// KConfigFilePath names a kernel configuration, plain or gzipped, whose values go before
-	// those of the running kernel's in the object's __kconfig variables.
+	// those of the running kernel's in the object's __kconfig variables. It has 16 MiB at most.
 	KConfigFilePath string
-	// BTFObjPath names a file with the kernel's BTF, for kernels without /sys/kernel/btf/vmlinux.
+	// BTFObjPath names a file with the kernel's BTF, for kernels without /sys/kernel/btf/vmlinux. It
+	// stays open until the load, which needs /proc. It has 256 MiB of BTF at most.
 	BTFObjPath string
 	// BPFObjName is the object's name, the first part of the names of its .data, .rodata and
 	// .bss maps. An object from a file has the file's name.
 	BPFObjName string
-	// BPFObjPath is the file to open.
+	// BPFObjPath is the file to open. It has 256 MiB at most.
 	BPFObjPath string
 	// BPFObjBuff is the object to open, the content of an ELF file. It is copied.
 	BPFObjBuff []byte
@@ -146,11 +149,14 @@ func NewModuleFromFile(bpfObjPath string) (*Module, error) {
 // Implements: bpf_object__open_file
 func NewModuleFromFileArgs(args NewModuleArgs) (*Module, error) {
 	what := fmt.Sprintf("open object %q", args.BPFObjPath)
-	image, err := readRegular(args.BPFObjPath)
+	image, err := readObject(args.BPFObjPath)
 	if err != nil {
 		return nil, failed(err, "%s", what)
 	}
-	return newModule(what, args, image, filepath.Base(args.BPFObjPath))
+	// As libbpf calls an object that it reads from the file.
+	file := filepath.Base(args.BPFObjPath)
+	args.BPFObjName, _, _ = strings.Cut(file, ".")
+	return newModule(what, args, image, file)
 }
 
 // NewModuleFromBuffer opens the BPF object in bpfObjBuff, the content of an ELF file, which may
@@ -167,31 +173,92 @@ func NewModuleFromBuffer(bpfObjBuff []byte, bpfObjName string) (*Module, error) 
 // Implements: bpf_object__open_mem
 func NewModuleFromBufferArgs(args NewModuleArgs) (*Module, error) {
 	what := fmt.Sprintf("open object %q", args.BPFObjName)
-	args.BPFObjPath = ""
 	return newModule(what, args, bytes.Clone(args.BPFObjBuff), args.BPFObjName)
 }
 
-// readRegular reads a file, and doesn't wait for a pipe or read a device without end.
-func readRegular(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+// The largest files that are read: far more than there is use for, and less than would use up the memory.
+const (
+	maxObjectSize  = 256 << 20 // bytes; a program has 8 MB at most
+	maxBTFSize     = 256 << 20 // bytes; a kernel's has 10 MB
+	maxKConfigSize = 16 << 20  // bytes, unpacked; a kernel's has 300 kB
+)
+
+// openRegular opens a file to read it. What is no regular file isn't waited for, but refused.
+func openRegular(path string) (*os.File, os.FileInfo, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, errors.Unwrap(err) // the path is named by the caller
+		return nil, nil, errors.Unwrap(err) // the path is named by the caller
 	}
-	if info.IsDir() {
-		return nil, syscall.EISDIR
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		err = errors.Unwrap(err)
+	case info.IsDir():
+		err = syscall.EISDIR
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("not a regular file: %w", syscall.EINVAL)
+	default:
+		return file, info, nil
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file: %w", syscall.EINVAL)
-	}
-	data, err := os.ReadFile(path)
+	_ = file.Close()
+	return nil, nil, err
+}
+
+// readAtMost reads all there is, up to a limit in bytes.
+func readAtMost(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
-		return nil, errors.Unwrap(err)
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, tooLarge(limit)
 	}
 	return data, nil
 }
 
-// newModule opens the object in the file at args.BPFObjPath or, if that is empty, in image, which is
-// the file's content in either case.
+func tooLarge(limit int64) error {
+	return fmt.Errorf("more than %d bytes: %w", limit, syscall.EFBIG)
+}
+
+// readObject returns the content of an object file; of one that is no ELF file, its beginning.
+func readObject(path string) ([]byte, error) {
+	file, info, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	magic := make([]byte, len(elf.ELFMAG))
+	if n, _ := io.ReadFull(file, magic); string(magic[:n]) != elf.ELFMAG {
+		return magic[:n], nil
+	}
+	if info.Size() > maxObjectSize {
+		return nil, tooLarge(maxObjectSize)
+	}
+	return readAtMost(io.MultiReader(bytes.NewReader(magic), file), maxObjectSize)
+}
+
+// openBTF opens a file with BTF, by itself or in a section of an ELF file. libbpf opens it for itself at the load, by the
+// name of the descriptor, since what the path leads to may have become another file by then: one that never ends.
+func openBTF(path string) (*os.File, error) {
+	file, info, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	size := uint64(info.Size())
+	if image, err := elf.NewFile(file); err == nil {
+		size = 0
+		if section := image.Section(".BTF"); section != nil {
+			size = section.Size
+		}
+	}
+	if size > maxBTFSize {
+		_ = file.Close()
+		return nil, tooLarge(maxBTFSize)
+	}
+	return file, nil
+}
+
+// newModule opens the object in image, the content of an ELF file. Name is what the module's errors call it.
 func newModule(what string, args NewModuleArgs, image []byte, name string) (*Module, error) {
 	file, err := checkObject(image)
 	if err != nil {
@@ -206,20 +273,25 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 		}
 	}
 
-	var path, objectName, btfPath, kconfig, tokenPath *C.char
-	var buf unsafe.Pointer
+	var btfPath, kconfig, tokenPath *C.char
+	objectName, buf := C.CString(args.BPFObjName), C.CBytes(image)
 	defer func() {
 		C.free(buf)
-		freeStrings([]*C.char{path, objectName, btfPath, kconfig, tokenPath})
+		freeStrings([]*C.char{objectName, btfPath, kconfig, tokenPath})
 	}()
-	if args.BPFObjPath != "" {
-		path = C.CString(args.BPFObjPath)
-	} else {
-		objectName = C.CString(args.BPFObjName)
-		buf = C.CBytes(image)
-	}
+	var btf *os.File
+	kept := false
 	if args.BTFObjPath != "" {
-		btfPath = C.CString(args.BTFObjPath)
+		var err error
+		if btf, err = openBTF(args.BTFObjPath); err != nil {
+			return nil, failed(err, "%s: open BTF %q", what, args.BTFObjPath)
+		}
+		defer func() {
+			if !kept {
+				_ = btf.Close()
+			}
+		}()
+		btfPath = C.CString(fmt.Sprintf("/proc/self/fd/%d", btf.Fd()))
 	}
 	if args.BPFTokenPath != "" {
 		tokenPath = C.CString(args.BPFTokenPath)
@@ -235,7 +307,7 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 	var c *C.struct_bpf_object
 	err = watched(what, func() error {
 		var errno error
-		c, errno = C.golibbpf_object_open(path, buf, C.size_t(len(image)), objectName, btfPath, kconfig, tokenPath,
+		c, errno = C.golibbpf_object_open(buf, C.size_t(len(image)), objectName, btfPath, kconfig, tokenPath,
 			C.uint(args.KernelLogLevel))
 		if c == nil {
 			return pointerError(errno)
@@ -247,9 +319,10 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 		return nil, err
 	}
 
+	kept = true
 	m := &Module{
 		object: &object{
-			name: name, btfPath: args.BTFObjPath, c: c, image: image,
+			name: name, btfPath: args.BTFObjPath, btf: btf, c: c, image: image,
 			references: file.references, relocatesTypes: file.relocatesTypes,
 		},
 		maps:  make(map[*C.struct_bpf_map]*BPFMap),
@@ -261,7 +334,12 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 
 // readKConfig returns the text of a kernel configuration, which may be gzipped as /proc/config.gz.
 func readKConfig(path string) (string, error) {
-	data, err := readRegular(path)
+	file, _, err := openRegular(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	data, err := readAtMost(file, maxKConfigSize)
 	if err != nil {
 		return "", err
 	}
@@ -270,7 +348,7 @@ func readKConfig(path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if data, err = io.ReadAll(unzipped); err != nil {
+		if data, err = readAtMost(unzipped, maxKConfigSize); err != nil {
 			return "", err
 		}
 	}
@@ -323,7 +401,7 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 	}
 	defer o.unlock()
 	if o.btfPath != "" && o.relocatesTypes && o.stage == opened {
-		if err := checkBTFFile(o.btfPath); err != nil {
+		if err := checkBTFFile(o.btfPath, o.btf); err != nil {
 			return failed(err, "%s", what)
 		}
 	}
@@ -349,6 +427,9 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 		}
 		return nil
 	})
+	if tried {
+		o.closeBTF()
+	}
 	// libbpf closes the maps, too, if the load fails.
 	for _, bpfMap := range m.maps {
 		bpfMap.refresh()
@@ -437,7 +518,13 @@ func (o *object) close() {
 		C.bpf_object__close(o.c)
 		o.c = nil
 		o.image = nil
+		o.closeBTF()
 	})
+}
+
+func (o *object) closeBTF() {
+	_ = o.btf.Close() // which nil has, too
+	o.btf = nil
 }
 
 // onDropped is told the name of each object that the garbage collector had to close.

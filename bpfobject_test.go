@@ -576,18 +576,128 @@ func TestBPFTokenPath(t *testing.T) {
 
 func TestBTFObjPath(t *testing.T) {
 	needBPF(t)
-	leaksNothing(t, func() {
-		m, err := NewModuleFromFileArgs(NewModuleArgs{
-			BPFObjPath:      "testdata/kconfig.bpf.o",
-			KConfigFilePath: writeFile(t, []byte("CONFIG_LIBBPFGO_TEST=1\n")),
-			BTFObjPath:      "nothing.btf",
+	config := writeFile(t, []byte("CONFIG_LIBBPFGO_TEST=1\n"))
+	open := func(btf string) (*Module, error) {
+		return NewModuleFromFileArgs(NewModuleArgs{BPFObjPath: "testdata/kconfig.bpf.o", KConfigFilePath: config, BTFObjPath: btf})
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{
+		"nothing.btf":                         syscall.ENOENT,
+		t.TempDir():                           syscall.EISDIR,
+		pipe:                                  syscall.EINVAL,
+		"/dev/zero":                           syscall.EINVAL,
+		sparseFile(t, nil):                    syscall.EFBIG,
+		sparseFile(t, []byte("\x9f\xeb\x01")): syscall.EFBIG,
+	} {
+		leaksNothing(t, func() {
+			m, err := open(path)
+			if err == nil {
+				m.Close()
+			}
+			wantErr(t, err, want, "kconfig.bpf.o", path)
 		})
+	}
+	leaksNothing(t, func() {
+		m, err := open(writeFile(t, []byte("no BTF at all")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		wantErr(t, m.BPFLoadObject(), syscall.ENOENT, "nothing.btf")
+		if err := m.BPFLoadObject(); err == nil || !strings.Contains(err.Error(), "object.bpf.o") {
+			t.Errorf("BTF that is none: %v", err)
+		}
 	})
+	leaksNothing(t, func() {
+		m, err := open("/sys/kernel/btf/vmlinux")
+		if err != nil {
+			t.Skip(err)
+		}
+		m.Close()
+	})
+}
+
+// What was opened is what is loaded, whatever the path leads to by then.
+func TestBTFObjPathIsExchanged(t *testing.T) {
+	needBPF(t)
+	vmlinux, err := os.ReadFile("/sys/kernel/btf/vmlinux")
+	if err != nil {
+		t.Skip(err)
+	}
+	path := writeFile(t, vmlinux)
+	m, err := NewModuleFromFileArgs(NewModuleArgs{
+		BPFObjPath:      "testdata/kconfig.bpf.o",
+		KConfigFilePath: writeFile(t, []byte("CONFIG_LIBBPFGO_TEST=1\n")),
+		BTFObjPath:      path,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	loading := make(chan error, 1)
+	go func() { loading <- m.BPFLoadObject() }()
+	select {
+	case err := <-loading:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the load waits for a pipe")
+		w, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err == nil {
+			w.Close()
+		}
+		<-loading
+	}
+}
+
+// sparseFile makes a file of 50 GB that begins with what is given.
+func sparseFile(t *testing.T, begin []byte) string {
+	t.Helper()
+	path := writeFile(t, begin)
+	if err := os.Truncate(path, 50<<30); err != nil {
+		t.Skip(err)
+	}
+	return path
+}
+
+func TestLargeFiles(t *testing.T) {
+	object := readFile(t, mainObject)
+	for path, want := range map[string]error{
+		sparseFile(t, nil):    LibbpfErrnoFormat,
+		sparseFile(t, object): syscall.EFBIG,
+	} {
+		m, err := NewModuleFromFile(path)
+		if err == nil {
+			m.Close()
+		}
+		wantErr(t, err, want, path)
+	}
+	// A compressed file may be much smaller than what it holds.
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	line := bytes.Repeat([]byte("CONFIG_X=y\n"), 1<<16)
+	for range 2*maxKConfigSize/len(line) + 1 {
+		if _, err := w.Write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	for _, path := range []string{writeFile(t, zipped.Bytes()), sparseFile(t, []byte("CONFIG_X=y\n"))} {
+		m, err := NewModuleFromFileArgs(NewModuleArgs{BPFObjPath: mainObject, KConfigFilePath: path})
+		if err == nil {
+			m.Close()
+		}
+		wantErr(t, err, syscall.EFBIG, "kernel configuration", path, "more than")
+	}
 }
 
 func TestObjectName(t *testing.T) {

@@ -104,8 +104,8 @@ void golibbpf_leave_memlock(void)
 
 /* Objects. */
 
-struct bpf_object *golibbpf_object_open(const char *path, const void *buf, size_t size,
-					const char *name, const char *btf_path, const char *kconfig,
+struct bpf_object *golibbpf_object_open(const void *buf, size_t size, const char *name,
+					const char *btf_path, const char *kconfig,
 					const char *token_path, unsigned int kernel_log_level)
 {
 	struct bpf_object_open_opts opts;
@@ -119,7 +119,7 @@ struct bpf_object *golibbpf_object_open(const char *path, const void *buf, size_
 #if !GOLIBBPF_BEFORE(1, 4)
 	opts.bpf_token_path = token_path;
 #endif
-	obj = path ? bpf_object__open_file(path, &opts) : bpf_object__open_mem(buf, size, &opts);
+	obj = bpf_object__open_mem(buf, size, &opts);
 	/*
 	 * What a damaged object holds in the place of a size can become an error that is too large
 	 * to be one, which libbpf returns as the object.

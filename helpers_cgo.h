@@ -258,11 +258,10 @@ void golibbpf_watch_begin(struct golibbpf_watch *before, uintptr_t watcher);
 void golibbpf_watch_end(const struct golibbpf_watch *before);
 
 /*
- * Opens the file at path or, if that is NULL, the object in the size bytes at buf. A token needs
- * libbpf 1.4.
+ * Opens the object in the size bytes at buf. A token needs libbpf 1.4.
  */
-struct bpf_object *golibbpf_object_open(const char *path, const void *buf, size_t size,
-					const char *name, const char *btf_path, const char *kconfig,
+struct bpf_object *golibbpf_object_open(const void *buf, size_t size, const char *name,
+					const char *btf_path, const char *kconfig,
 					const char *token_path, unsigned int kernel_log_level);
 
 /* A ring buffer map or a perf event array. */

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -466,12 +467,12 @@ func checkBTF(data []byte) (*btfTypes, error) {
 	return b, nil
 }
 
-// checkBTFFile checks a file with the kernel's types: BTF by itself, or in a section of an ELF file.
-func checkBTFFile(path string) error {
+// checkBTFFile checks the kernel's types in the file that was opened at path.
+func checkBTFFile(path string, file *os.File) error {
 	if strings.HasPrefix(filepath.Clean(path), "/sys/kernel/btf/") {
 		return nil // the kernel made it
 	}
-	data, err := readBTF(path)
+	data, err := readBTF(file)
 	if err != nil {
 		return err
 	}
@@ -481,25 +482,17 @@ func checkBTFFile(path string) error {
 	return nil
 }
 
-// readBTF reads BTF from a file as libbpf's btf__parse does.
-func readBTF(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, errors.Unwrap(err) // the path is named by the caller
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file: %w", syscall.EINVAL)
-	}
-	file, err := elf.Open(path)
-	if format := (*elf.FormatError)(nil); errors.As(err, &format) {
-		return readRegular(path)
+// readBTF reads BTF as libbpf's btf__parse does: by itself, or in a section of an ELF file.
+func readBTF(file *os.File) ([]byte, error) {
+	image, err := elf.NewFile(file)
+	if format := (*elf.FormatError)(nil); errors.As(err, &format) || errors.Is(err, io.EOF) {
+		return readAtMost(io.NewSectionReader(file, 0, math.MaxInt64), maxBTFSize)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
 	var data []byte
-	for _, s := range file.Sections {
+	for _, s := range image.Sections {
 		if s.Name != ".BTF" && s.Name != ".BTF.base" {
 			continue
 		}
