@@ -25,7 +25,7 @@ import (
 // aligned to 8. Records arrive in the order of the ring. None is lost while the receiver is slow:
 // the ring fills up, and the BPF program sees that it can't reserve room. Up to some kilobytes of
 // records wait in the process; what the channel doesn't take any more when Stop is called is left to
-// the next reader of the same [BPFMap]. A slice shares its memory with up to 64 KiB of its neighbours: copy what is
+// the next reader of the same [BPFMap] ([NewRingBufReader] says in which order). A slice shares its memory with up to 64 KiB of its neighbours: copy what is
 // to be kept for long.
 //
 // Each map has a goroutine of its own, so that a channel that nobody reads holds up no other. No
@@ -160,7 +160,7 @@ type Record struct {
 // Reading doesn't hold a thread while it waits. After Close, which may be called at any time, all
 // methods return an error for which errors.Is(err, os.ErrClosed) holds; closing the module closes the
 // reader. Records that were not read are left to the next reader of the same [BPFMap], also those that
-// are in the process already.
+// are in the process already; in their order, unless that reader was open before, see [NewRingBufReader].
 //
 // The kernel doesn't announce records that a BPF program submits with BPF_RB_NO_WAKEUP. They are read
 // together with the next that is announced, and before a deadline or Flush takes effect; see also
@@ -176,7 +176,9 @@ type RingBufReader struct {
 }
 
 // NewRingBufReader returns a reader of the maps, which must be created. Several readers of one [BPFMap] share
-// its records, of which each goes to one of them. But if the same map of the kernel is read by way of another
+// its records, of which each goes to one of them, and each gets its records in their order, with one exception:
+// what a reader had taken and not handed out when it was closed goes to the others after what they have taken
+// by then, although it stood before that in the ring. But if the same map of the kernel is read by way of another
 // module or by another process at the same time, records come twice or garbled, or errors do.
 //
 // Implements: ring_buffer__new, ring_buffer__add

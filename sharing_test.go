@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -235,6 +236,45 @@ func TestConsumeEnds(t *testing.T) {
 		n, err = r.ConsumeBuffer(cpu, func(PerfRecord) error { return next() })
 		check(t, "ConsumeBuffer", n, err)
 	})
+}
+
+// A reader that is closed beside another one leaves it what it hasn't handed out: in order, unless the other one
+// has read on before.
+func TestClosedReaderLeavesToOpenOne(t *testing.T) {
+	for name, readOn := range map[string]bool{"which has read nothing": false, "which has read on": true} {
+		t.Run(name, func(t *testing.T) {
+			const all = 1000
+			m := loadMain(t)
+			attach(t, m, "send_many")
+			first, second := newRing(t, m, "events"), newRing(t, m, "events")
+			trigger(all)
+			var got []int
+			read := func(r *RingBufReader) {
+				record, err := r.Read()
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, int(number(record.RawSample)))
+			}
+			read(first)
+			if readOn {
+				read(second)
+			}
+			first.Close()
+			for len(got) < all {
+				read(second)
+			}
+			if !readOn && !slices.IsSorted(got) {
+				t.Error("the records are out of order")
+			}
+			slices.Sort(got)
+			for i, n := range got {
+				if n != i {
+					t.Fatalf("record %d is number %d", i, n)
+				}
+			}
+		})
+	}
 }
 
 func TestReaderSizes(t *testing.T) {
