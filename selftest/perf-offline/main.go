@@ -155,8 +155,10 @@ func stays(events *bpf.BPFMap, again func() error) error {
 	for round := range 3 {
 		records := make(chan bpf.PerfRecord)
 		failed := make(chan error, 1)
+		reader.SetDeadline(time.Now().Add(20 * time.Second))
 		go func() {
-			for {
+			// Reading sends events of the other CPU, so the deadline alone wouldn't end this.
+			for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 				record, err := reader.Read()
 				if err != nil {
 					failed <- err
