@@ -424,6 +424,28 @@ func (r *reader) add(bpfMap *BPFMap, add func(*C.struct_golibbpf_reader, C.int) 
 	return watched(what, func() error { return codeOf(add(r.c, bpfMap.fd)) })
 }
 
+// Nil and zero values of the exported types have one of these, which was closed from the beginning.
+var (
+	noRingReader = unmade("ring buffer")
+	noPerfReader = unmade("perf buffer")
+	noFeeder     = unmadeFeeder()
+)
+
+func unmade(kind string) *reader {
+	r := &reader{what: kind + " that was not made", fd: -1}
+	r.closed = true
+	r.ended.Store(true)
+	r.window.Store(new(window))
+	return r
+}
+
+func unmadeFeeder() *feeder {
+	fr := &feeder{state: halted, ended: make(chan struct{})}
+	close(fr.ended)
+	fr.closing.Do(func() {})
+	return fr
+}
+
 // sources returns C's, one for each map.
 func (r *reader) sources() []C.struct_golibbpf_source {
 	first := (*C.struct_golibbpf_source)(unsafe.Add(unsafe.Pointer(r.c), C.sizeof_struct_golibbpf_reader))

@@ -43,6 +43,12 @@ func wideCalls(t *testing.T) map[string]wideCall {
 	perfEvents := getMap(t, events, "perf_events")
 	perf := newPerf(t, events, PerfReaderOptions{})
 	attr := unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_BPF_OUTPUT}
+	raw, err := NewPerfBufferRaw(getMap(t, loadEvents(t), "perf_events"), PerfBufferRawOptions{Pages: 1, Attr: attr},
+		func(int, RawPerfEvent) PerfEventRet { return PerfEventCont })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
 	newRaw := func(pages int, cpus, keys []int) func() error {
 		return func() error {
 			p, err := NewPerfBufferRaw(perfEvents, PerfBufferRawOptions{Pages: pages, Attr: attr, CPUs: cpus, MapKeys: keys},
@@ -148,19 +154,21 @@ func wideCalls(t *testing.T) map[string]wideCall {
 			_, err := events.InitPerfBuf("perf_events", make(chan []byte), nil, beyond)
 			return err
 		}},
-		"NewPerfReader.Pages":        {syscall.E2BIG, newReader(PerfReaderOptions{Pages: beyond})},
-		"NewPerfReader.WakeupEvents": {syscall.EINVAL, newReader(PerfReaderOptions{WakeupEvents: beyond + 1})},
-		"NewPerfBufferRaw.Pages":     {syscall.E2BIG, newRaw(beyond, nil, nil)},
-		"NewPerfBufferRaw.CPUs":      {syscall.ERANGE, newRaw(1, []int{beyond}, []int{0})},
-		"NewPerfBufferRaw.MapKeys":   {syscall.ERANGE, newRaw(1, []int{0}, []int{beyond})},
-		"perfBuffers.BufferFD.index": {syscall.EINVAL, func() error { _, err := perf.BufferFD(beyond); return err }},
-		"perfBuffers.Buffer.index":   {syscall.EINVAL, func() error { _, err := perf.Buffer(beyond); return err }},
+		"NewPerfReader.Pages":          {syscall.E2BIG, newReader(PerfReaderOptions{Pages: beyond})},
+		"NewPerfReader.WakeupEvents":   {syscall.EINVAL, newReader(PerfReaderOptions{WakeupEvents: beyond + 1})},
+		"NewPerfBufferRaw.Pages":       {syscall.E2BIG, newRaw(beyond, nil, nil)},
+		"NewPerfBufferRaw.CPUs":        {syscall.ERANGE, newRaw(1, []int{beyond}, []int{0})},
+		"NewPerfBufferRaw.MapKeys":     {syscall.ERANGE, newRaw(1, []int{0}, []int{beyond})},
+		"PerfReader.BufferFD.index":    {syscall.EINVAL, func() error { _, err := perf.BufferFD(beyond); return err }},
+		"PerfReader.Buffer.index":      {syscall.EINVAL, func() error { _, err := perf.Buffer(beyond); return err }},
+		"PerfBufferRaw.BufferFD.index": {syscall.EINVAL, func() error { _, err := raw.BufferFD(beyond); return err }},
+		"PerfBufferRaw.Buffer.index":   {syscall.EINVAL, func() error { _, err := raw.Buffer(beyond); return err }},
 		"PerfReader.ConsumeBuffer.index": {syscall.EINVAL, func() error {
 			_, err := perf.ConsumeBuffer(beyond, func(PerfRecord) error { return nil })
 			return err
 		}},
 		"PerfBufferRaw.ConsumeBuffer.index": {syscall.EINVAL, func() error {
-			_, err := (&PerfBufferRaw{perfBuffers: perf.perfBuffers}).ConsumeBuffer(beyond)
+			_, err := raw.ConsumeBuffer(beyond)
 			return err
 		}},
 	}

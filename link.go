@@ -335,11 +335,17 @@ func (l *BPFLink) Reader() (*BPFLinkReader, error) {
 
 // Read runs the iterator's program until p is full or the iteration is over, which is [io.EOF].
 func (r *BPFLinkReader) Read(p []byte) (n int, err error) {
+	if r == nil || r.file == nil {
+		return 0, failed(os.ErrClosed, "read iterator")
+	}
 	return r.file.Read(p)
 }
 
 // Close frees the reader. Closing again does nothing.
 func (r *BPFLinkReader) Close() error {
+	if r == nil || r.file == nil {
+		return nil
+	}
 	if err := r.file.Close(); !errors.Is(err, os.ErrClosed) {
 		return err
 	}

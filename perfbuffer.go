@@ -107,6 +107,14 @@ func newPerfReader(bpfMap *BPFMap, pages int, attr *unix.PerfEventAttr, cpus, ke
 	})
 }
 
+// in returns what feeds the channels; for nil and the zero value, a feeder that is closed.
+func (pb *PerfBuffer) in() *feeder {
+	if pb == nil || pb.feeder == nil {
+		return noFeeder
+	}
+	return pb.feeder
+}
+
 // Poll starts to send events to the channels and returns at once. Whenever timeout milliseconds have
 // passed without an event, if that is greater than 0, the buffers are looked at all the same.
 //
@@ -114,7 +122,7 @@ func newPerfReader(bpfMap *BPFMap, pages int, attr *unix.PerfEventAttr, cpus, ke
 //
 // Implements: perf_buffer__poll
 func (pb *PerfBuffer) Poll(timeout int) {
-	pb.feeder.poll(pb, time.Duration(min(timeout, math.MaxInt32))*time.Millisecond)
+	pb.in().poll(pb, time.Duration(min(timeout, math.MaxInt32))*time.Millisecond)
 }
 
 // Start is Poll(300).
@@ -127,20 +135,20 @@ func (pb *PerfBuffer) Start() {
 // Stop ends the polling and closes the channels. It doesn't wait for receivers. Without Poll, or
 // when called again, it does nothing.
 func (pb *PerfBuffer) Stop() {
-	pb.feeder.stop()
+	pb.in().stop()
 }
 
 // Close stops the polling and frees the buffer with what is in it. Closing again does nothing.
 //
 // Implements: perf_buffer__free
 func (pb *PerfBuffer) Close() {
-	pb.feeder.close()
+	pb.in().close()
 }
 
 // Err returns the error that ended the polling and closed the channels; nil while it goes on and
 // if it was ended by Stop or Close.
 func (pb *PerfBuffer) Err() error {
-	return pb.feeder.failure()
+	return pb.in().failure()
 }
 
 // A PerfRecord is an event of a perf event array, or tells how many were lost.
@@ -183,7 +191,19 @@ type PerfReaderOptions struct {
 // All methods may be called from several goroutines, except that the events of ReadBatch and of Records
 // are valid only until the next call that reads.
 type PerfReader struct {
-	perfBuffers
+	reader *reader
+	// bpfMap holds its module: a method whose call must not see the module closed by the garbage collector
+	// keeps the PerfReader alive.
+	bpfMap *BPFMap
+	pages  int // of each CPU's buffer
+}
+
+// in returns what reads; for nil and the zero value, a reader that is closed.
+func (r *PerfReader) in() *reader {
+	if r == nil || r.reader == nil {
+		return noPerfReader
+	}
+	return r.reader
 }
 
 // NewPerfReader returns a reader of the map, which must be created. A map has one reader at a time.
@@ -203,7 +223,7 @@ func NewPerfReader(bpfMap *BPFMap, opts PerfReaderOptions) (*PerfReader, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &PerfReader{perfBuffers{r, bpfMap, opts.Pages}}, nil
+	return &PerfReader{r, bpfMap, opts.Pages}, nil
 }
 
 // Read waits for the next event, which belongs to the caller. Its memory is shared with up to 64 KiB of
@@ -215,10 +235,10 @@ func NewPerfReader(bpfMap *BPFMap, opts PerfReaderOptions) (*PerfReader, error) 
 // Implements: perf_buffer__poll
 func (r *PerfReader) Read() (PerfRecord, error) {
 	for {
-		if data, from, ok := r.reader.window.Load().take(nil); ok {
+		if data, from, ok := r.in().window.Load().take(nil); ok {
 			return PerfRecord{CPU: from.cpu, RawSample: data, Remaining: from.behind}, nil
 		}
-		lost, err := r.reader.offer(false)
+		lost, err := r.in().offer(false)
 		runtime.KeepAlive(r)
 		if err != nil || lost.events > 0 {
 			return PerfRecord{CPU: lost.cpu, LostSamples: lost.events}, err
@@ -230,14 +250,14 @@ func (r *PerfReader) Read() (PerfRecord, error) {
 // nothing otherwise.
 func (r *PerfReader) ReadInto(record *PerfRecord) error {
 	if record == nil {
-		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read %s", r.reader.what)
+		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read %s", r.in().what)
 	}
 	for {
-		if _, from, ok := r.reader.window.Load().take(&record.RawSample); ok {
+		if _, from, ok := r.in().window.Load().take(&record.RawSample); ok {
 			record.CPU, record.Remaining, record.LostSamples = from.cpu, from.behind, 0
 			return nil
 		}
-		lost, err := r.reader.offer(true)
+		lost, err := r.in().offer(true)
 		runtime.KeepAlive(r)
 		if err != nil {
 			return err
@@ -257,12 +277,12 @@ func (r *PerfReader) ReadBatch(records []PerfRecord) (int, error) {
 	if len(records) == 0 {
 		return 0, nil
 	}
-	r.reader.reading.Lock()
-	defer r.reader.reading.Unlock()
-	if err := r.reader.next(context.Background(), true); err != nil {
+	r.in().reading.Lock()
+	defer r.in().reading.Unlock()
+	if err := r.in().next(context.Background(), true); err != nil {
 		return 0, err
 	}
-	b := &r.reader.batch
+	b := &r.in().batch
 	n := 0
 	for ; n < len(records) && b.from < b.count(); n++ {
 		record := &records[n]
@@ -282,7 +302,7 @@ func (r *PerfReader) ReadBatch(records []PerfRecord) (int, error) {
 func (r *PerfReader) Records(ctx context.Context) iter.Seq2[PerfRecord, error] {
 	return func(yield func(PerfRecord, error) bool) {
 		defer runtime.KeepAlive(r)
-		for b, err := range r.reader.batches(ctx) {
+		for b, err := range r.in().batches(ctx) {
 			if err != nil {
 				yield(PerfRecord{}, err)
 				return
@@ -324,9 +344,9 @@ func (r *PerfReader) Consume(f func(PerfRecord) error) (int, error) {
 func (r *PerfReader) consume(only int, f func(PerfRecord) error) (int, error) {
 	defer runtime.KeepAlive(r)
 	if f == nil {
-		return 0, failed(errNoFunction, "read %s", r.reader.what)
+		return 0, failed(errNoFunction, "read %s", r.in().what)
 	}
-	return r.reader.each(only, math.MaxInt, func(b *batch) error { return f(takePerf(b)) })
+	return r.in().each(only, math.MaxInt, func(b *batch) error { return f(takePerf(b)) })
 }
 
 // ConsumeBuffer is Consume of the buffer of that index alone.
@@ -339,43 +359,38 @@ func (r *PerfReader) ConsumeBuffer(index int, f func(PerfRecord) error) (int, er
 	return r.consume(index, f)
 }
 
-// perfBuffers are the buffers of the CPUs, and what does not depend on how they are read. The map holds its
-// module: a method whose call must not see the module closed by the garbage collector keeps p alive.
-type perfBuffers struct {
-	reader *reader
-	bpfMap *BPFMap
-	pages  int // of each CPU's
-}
-
 // SetDeadline makes calls that wait, also those that wait already, return once it has passed with an
 // error for which errors.Is(err, os.ErrDeadlineExceeded) holds. The zero time is no deadline.
-func (p *perfBuffers) SetDeadline(deadline time.Time) {
-	p.reader.setDeadline(deadline)
+func (r *PerfReader) SetDeadline(deadline time.Time) {
+	r.in().setDeadline(deadline)
 }
 
 // SetPollInterval makes calls that wait look for events that were not announced, whenever interval has
 // passed; 0, the default, is never.
-func (p *perfBuffers) SetPollInterval(interval time.Duration) {
-	p.reader.setInterval(max(interval, 0))
+func (r *PerfReader) SetPollInterval(interval time.Duration) {
+	r.in().setInterval(max(interval, 0))
 }
 
 // Flush makes the call that waits, or else the next one that would, return [ErrFlushed] after everything
 // that is there has been read.
-func (p *perfBuffers) Flush() {
-	p.reader.flush()
+func (r *PerfReader) Flush() {
+	r.in().flush()
 }
 
 // Close ends the reading and frees the buffers. Closing again does nothing.
 //
 // Implements: perf_buffer__free
-func (p *perfBuffers) Close() error {
-	p.reader.free()
+func (r *PerfReader) Close() error {
+	r.in().free()
 	return nil
 }
 
-// Map returns the map.
-func (p *perfBuffers) Map() *BPFMap {
-	return p.bpfMap
+// Map returns the map; nil if the reader was not made.
+func (r *PerfReader) Map() *BPFMap {
+	if r == nil {
+		return nil
+	}
+	return r.bpfMap
 }
 
 // EpollFD returns a descriptor, which belongs to the reader, that becomes readable when events come; -1
@@ -383,16 +398,16 @@ func (p *perfBuffers) Map() *BPFMap {
 // another poller, may take the news.
 //
 // Implements: perf_buffer__epoll_fd
-func (p *perfBuffers) EpollFD() int {
-	return p.reader.epollFD()
+func (r *PerfReader) EpollFD() int {
+	return r.in().epollFD()
 }
 
 // BufferCount returns how many buffers there are, one for each CPU; 0 after Close.
 //
 // Implements: perf_buffer__buffer_cnt
-func (p *perfBuffers) BufferCount() int {
-	defer runtime.KeepAlive(p)
-	n, err := p.reader.sourceCount()
+func (r *PerfReader) BufferCount() int {
+	defer runtime.KeepAlive(r)
+	n, err := r.in().sourceCount()
 	if err != nil {
 		return 0
 	}
@@ -400,23 +415,27 @@ func (p *perfBuffers) BufferCount() int {
 }
 
 // BufferSize returns the size in bytes of all CPUs' buffers together; 0 after Close.
-func (p *perfBuffers) BufferSize() int {
-	return p.BufferCount() * p.pages * os.Getpagesize()
+func (r *PerfReader) BufferSize() int {
+	n := r.BufferCount()
+	if n == 0 {
+		return 0
+	}
+	return n * r.pages * os.Getpagesize()
 }
 
 // AvailableBytes returns how many bytes there are to be read, with the events' headers.
-func (p *perfBuffers) AvailableBytes() (int, error) {
-	defer runtime.KeepAlive(p)
-	return p.reader.availableBytes()
+func (r *PerfReader) AvailableBytes() (int, error) {
+	defer runtime.KeepAlive(r)
+	return r.in().availableBytes()
 }
 
 // BufferFD returns the descriptor, which belongs to the reader, of the perf event behind the buffer of
 // that index.
 //
 // Implements: perf_buffer__buffer_fd
-func (p *perfBuffers) BufferFD(index int) (int, error) {
+func (r *PerfReader) BufferFD(index int) (int, error) {
 	fd := C.int(-1)
-	err := p.buffer(index, func(pb *C.struct_perf_buffer) C.int {
+	err := r.buffer(index, func(pb *C.struct_perf_buffer) C.int {
 		fd = C.perf_buffer__buffer_fd(pb, C.size_t(index))
 		return fd
 	})
@@ -435,8 +454,8 @@ func (p *perfBuffers) BufferFD(index int) (int, error) {
 // written; its addresses, but no memory, stay taken until the process ends.
 //
 // Implements: perf_buffer__buffer
-func (p *perfBuffers) Buffer(index int) (memory []byte, err error) {
-	err = p.buffer(index, func(pb *C.struct_perf_buffer) C.int {
+func (r *PerfReader) Buffer(index int) (memory []byte, err error) {
+	err = r.buffer(index, func(pb *C.struct_perf_buffer) C.int {
 		var address unsafe.Pointer
 		var size C.size_t
 		if err := C.perf_buffer__buffer(pb, C.int(index), &address, &size); err != 0 {
@@ -444,7 +463,7 @@ func (p *perfBuffers) Buffer(index int) (memory []byte, err error) {
 		}
 		fd := C.perf_buffer__buffer_fd(pb, C.size_t(index))
 		var errno syscall.Errno
-		memory, errno = p.reader.lend(index, int(fd), int(size)+os.Getpagesize(), p.bpfMap)
+		memory, errno = r.in().lend(index, int(fd), int(size)+os.Getpagesize(), r.bpfMap)
 		return -C.int(errno)
 	})
 	return memory, err
@@ -482,19 +501,19 @@ func (r *reader) takeBack() {
 	r.lent, r.keep = nil, nil
 }
 
-func (p *perfBuffers) checkIndex(index int) error {
-	return p.buffer(index, func(*C.struct_perf_buffer) C.int { return 0 })
+func (r *PerfReader) checkIndex(index int) error {
+	return r.buffer(index, func(*C.struct_perf_buffer) C.int { return 0 })
 }
 
 // buffer runs a call about the buffer of that index.
-func (p *perfBuffers) buffer(index int, call func(*C.struct_perf_buffer) C.int) error {
-	defer runtime.KeepAlive(p)
-	what := fmt.Sprintf("look at buffer %d of %s", index, p.reader.what)
-	if err := p.reader.use(); err != nil {
+func (r *PerfReader) buffer(index int, call func(*C.struct_perf_buffer) C.int) error {
+	defer runtime.KeepAlive(r)
+	what := fmt.Sprintf("look at buffer %d of %s", index, r.in().what)
+	if err := r.in().use(); err != nil {
 		return failed(err, "%s", what)
 	}
-	defer p.reader.done()
-	pb := p.reader.sources()[0].pb
+	defer r.in().done()
+	pb := r.in().sources()[0].pb
 	if n := int(C.perf_buffer__buffer_cnt(pb)); index < 0 || index >= n {
 		return failed(fmt.Errorf("there are %d: %w", n, syscall.EINVAL), "%s", what)
 	}
@@ -538,8 +557,8 @@ type PerfBufferRawOptions struct {
 // A PerfBufferRaw hands each event of a perf event array as it is, with its header, to a function. What
 // is said about [PerfReader] holds for it.
 type PerfBufferRaw struct {
-	perfBuffers
-	f func(cpu int, event RawPerfEvent) PerfEventRet
+	buffers PerfReader
+	f       func(cpu int, event RawPerfEvent) PerfEventRet
 }
 
 // NewPerfBufferRaw returns the raw form of a perf buffer, whose events are handed to f by Poll, Consume
@@ -558,8 +577,49 @@ func NewPerfBufferRaw(bpfMap *BPFMap, opts PerfBufferRawOptions, f func(cpu int,
 	if err != nil {
 		return nil, err
 	}
-	return &PerfBufferRaw{perfBuffers{r, bpfMap, opts.Pages}, f}, nil
+	return &PerfBufferRaw{PerfReader{r, bpfMap, opts.Pages}, f}, nil
 }
+
+// in returns the buffers; nil for nil.
+func (p *PerfBufferRaw) in() *PerfReader {
+	if p == nil {
+		return nil
+	}
+	return &p.buffers
+}
+
+// SetDeadline is [PerfReader.SetDeadline].
+func (p *PerfBufferRaw) SetDeadline(deadline time.Time) { p.in().SetDeadline(deadline) }
+
+// SetPollInterval is [PerfReader.SetPollInterval].
+func (p *PerfBufferRaw) SetPollInterval(interval time.Duration) { p.in().SetPollInterval(interval) }
+
+// Flush is [PerfReader.Flush].
+func (p *PerfBufferRaw) Flush() { p.in().Flush() }
+
+// Close is [PerfReader.Close].
+func (p *PerfBufferRaw) Close() error { return p.in().Close() }
+
+// Map returns the map.
+func (p *PerfBufferRaw) Map() *BPFMap { return p.in().Map() }
+
+// EpollFD is [PerfReader.EpollFD].
+func (p *PerfBufferRaw) EpollFD() int { return p.in().EpollFD() }
+
+// BufferCount is [PerfReader.BufferCount].
+func (p *PerfBufferRaw) BufferCount() int { return p.in().BufferCount() }
+
+// BufferSize is [PerfReader.BufferSize].
+func (p *PerfBufferRaw) BufferSize() int { return p.in().BufferSize() }
+
+// AvailableBytes is [PerfReader.AvailableBytes].
+func (p *PerfBufferRaw) AvailableBytes() (int, error) { return p.in().AvailableBytes() }
+
+// BufferFD is [PerfReader.BufferFD].
+func (p *PerfBufferRaw) BufferFD(index int) (int, error) { return p.in().BufferFD(index) }
+
+// Buffer is [PerfReader.Buffer].
+func (p *PerfBufferRaw) Buffer(index int) ([]byte, error) { return p.in().Buffer(index) }
 
 // Poll waits until there are events, but no longer than timeout unless that is negative, hands over all
 // that are there, and returns their number. A deadline or a flush ends the wait with its error.
@@ -576,7 +636,7 @@ func (p *PerfBufferRaw) Poll(timeout time.Duration) (int, error) {
 
 func (p *PerfBufferRaw) poll(ctx context.Context) (int, error) {
 	defer runtime.KeepAlive(p)
-	err := p.reader.await(ctx)
+	err := p.in().in().await(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return 0, nil
 	}
@@ -599,7 +659,7 @@ func (p *PerfBufferRaw) Consume() (int, error) {
 //
 // Implements: perf_buffer__consume_buffer
 func (p *PerfBufferRaw) ConsumeBuffer(index int) (int, error) {
-	if err := p.checkIndex(index); err != nil {
+	if err := p.in().checkIndex(index); err != nil {
 		return 0, err
 	}
 	return p.consumeRaw(index)
@@ -610,7 +670,7 @@ var errPerfDone = errors.New("done")
 
 func (p *PerfBufferRaw) consumeRaw(only int) (int, error) {
 	defer runtime.KeepAlive(p)
-	n, err := p.reader.each(only, math.MaxInt, func(b *batch) error {
+	n, err := p.in().in().each(only, math.MaxInt, func(b *batch) error {
 		const header = C.sizeof_struct_perf_event_header
 		record := takePerf(b)
 		event := record.RawSample
@@ -625,7 +685,7 @@ func (p *PerfBufferRaw) consumeRaw(only int) (int, error) {
 		case PerfEventDone:
 			return errPerfDone
 		default:
-			return failed(ErrPerfEvent, "read %s", p.reader.what)
+			return failed(ErrPerfEvent, "read %s", p.in().in().what)
 		}
 	})
 	if errors.Is(err, errPerfDone) {

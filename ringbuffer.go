@@ -92,13 +92,21 @@ func (m *Module) AddRingBuf(ringBuf *RingBuffer, mapName string, eventsChan chan
 	if err != nil {
 		return false, err
 	}
-	if err := ringBuf.feeder.add(m, f); err != nil {
+	if err := ringBuf.in().add(m, f); err != nil {
 		return false, err
 	}
 	ringBuf.mutex.Lock()
 	defer ringBuf.mutex.Unlock()
 	ringBuf.added = append(ringBuf.added, m)
 	return true, nil
+}
+
+// in returns what feeds the channels; for nil and the zero value, a feeder that is closed.
+func (rb *RingBuffer) in() *feeder {
+	if rb == nil || rb.feeder == nil {
+		return noFeeder
+	}
+	return rb.feeder
 }
 
 // Poll starts to send records to the channels and returns at once.
@@ -111,7 +119,7 @@ func (m *Module) AddRingBuf(ringBuf *RingBuffer, mapName string, eventsChan chan
 //
 // Implements: ring_buffer__poll
 func (rb *RingBuffer) Poll(timeout int) {
-	rb.feeder.poll(rb, time.Duration(min(timeout, math.MaxInt32))*time.Millisecond)
+	rb.in().poll(rb, time.Duration(min(timeout, math.MaxInt32))*time.Millisecond)
 }
 
 // Start is Poll(300).
@@ -124,7 +132,7 @@ func (rb *RingBuffer) Start() {
 // Stop ends the polling and closes the channels. It doesn't wait for receivers. Without Poll, or
 // when called again, it does nothing.
 func (rb *RingBuffer) Stop() {
-	rb.feeder.stop()
+	rb.in().stop()
 }
 
 // Close stops the polling and frees the buffer. Records that are left in the ring stay there for
@@ -132,7 +140,10 @@ func (rb *RingBuffer) Stop() {
 //
 // Implements: ring_buffer__free
 func (rb *RingBuffer) Close() {
-	rb.feeder.close()
+	rb.in().close()
+	if rb == nil {
+		return
+	}
 	rb.mutex.Lock()
 	defer rb.mutex.Unlock()
 	rb.added = nil
@@ -141,7 +152,7 @@ func (rb *RingBuffer) Close() {
 // Err returns the error that ended the polling and closed the channels; nil while it goes on and
 // if it was ended by Stop or Close.
 func (rb *RingBuffer) Err() error {
-	return rb.feeder.failure()
+	return rb.in().failure()
 }
 
 // A Record is one of a ring buffer.
@@ -190,6 +201,14 @@ func NewRingBufReader(maps ...*BPFMap) (*RingBufReader, error) {
 	return &RingBufReader{r, slices.Clone(maps)}, nil
 }
 
+// in returns what reads; for nil and the zero value, a reader that is closed.
+func (r *RingBufReader) in() *reader {
+	if r == nil || r.reader == nil {
+		return noRingReader
+	}
+	return r.reader
+}
+
 // Read waits for the next record, which belongs to the caller. Its memory is shared with up to 64 KiB of
 // its neighbours: copy what is to be kept for long.
 //
@@ -199,10 +218,10 @@ func NewRingBufReader(maps ...*BPFMap) (*RingBufReader, error) {
 // Implements: ring_buffer__poll
 func (r *RingBufReader) Read() (Record, error) {
 	for {
-		if data, from, ok := r.reader.window.Load().take(nil); ok {
+		if data, from, ok := r.in().window.Load().take(nil); ok {
 			return Record{data, r.maps[from.source]}, nil
 		}
-		_, err := r.reader.offer(false)
+		_, err := r.in().offer(false)
 		runtime.KeepAlive(r)
 		if err != nil {
 			return Record{}, err
@@ -214,10 +233,10 @@ func (r *RingBufReader) Read() (Record, error) {
 // bytes the ring held behind the record when it was last looked at, with the records' headers of 8 bytes.
 func (r *RingBufReader) ReadSample(into *[]byte) (sample []byte, remaining int, err error) {
 	for {
-		if sample, from, ok := r.reader.window.Load().take(into); ok {
+		if sample, from, ok := r.in().window.Load().take(into); ok {
 			return sample, from.behind, nil
 		}
-		_, err := r.reader.offer(into != nil)
+		_, err := r.in().offer(into != nil)
 		runtime.KeepAlive(r)
 		if err != nil {
 			return nil, 0, err
@@ -229,16 +248,16 @@ func (r *RingBufReader) ReadSample(into *[]byte) (sample []byte, remaining int, 
 // nothing otherwise.
 func (r *RingBufReader) ReadInto(record *Record) error {
 	if record == nil {
-		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read %s", r.reader.what)
+		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read %s", r.in().what)
 	}
 	for {
-		if _, from, ok := r.reader.window.Load().take(&record.RawSample); ok {
+		if _, from, ok := r.in().window.Load().take(&record.RawSample); ok {
 			if bpfMap := r.maps[from.source]; record.Map != bpfMap {
 				record.Map = bpfMap
 			}
 			return nil
 		}
-		_, err := r.reader.offer(true)
+		_, err := r.in().offer(true)
 		runtime.KeepAlive(r)
 		if err != nil {
 			return err
@@ -254,12 +273,12 @@ func (r *RingBufReader) ReadBatch(records []Record) (int, error) {
 	if len(records) == 0 {
 		return 0, nil
 	}
-	r.reader.reading.Lock()
-	defer r.reader.reading.Unlock()
-	if err := r.reader.next(context.Background(), true); err != nil {
+	r.in().reading.Lock()
+	defer r.in().reading.Unlock()
+	if err := r.in().next(context.Background(), true); err != nil {
 		return 0, err
 	}
-	b := &r.reader.batch
+	b := &r.in().batch
 	n := min(len(records), b.count()-b.from)
 	records = records[:n]
 	data, ends, bpfMap := b.data, b.ends[b.from+1:][:n], r.maps[b.source]
@@ -283,7 +302,7 @@ func (r *RingBufReader) ReadBatch(records []Record) (int, error) {
 func (r *RingBufReader) Records(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		defer runtime.KeepAlive(r)
-		for b, err := range r.reader.batches(ctx) {
+		for b, err := range r.in().batches(ctx) {
 			if err != nil {
 				yield(Record{}, err)
 				return
@@ -313,26 +332,26 @@ func (r *RingBufReader) take(b *batch) Record {
 // SetDeadline makes calls that wait, also those that wait already, return once it has passed with an
 // error for which errors.Is(err, os.ErrDeadlineExceeded) holds. The zero time is no deadline.
 func (r *RingBufReader) SetDeadline(deadline time.Time) {
-	r.reader.setDeadline(deadline)
+	r.in().setDeadline(deadline)
 }
 
 // SetPollInterval makes calls that wait look for records that were not announced, whenever interval has
 // passed; 0, the default, is never.
 func (r *RingBufReader) SetPollInterval(interval time.Duration) {
-	r.reader.setInterval(max(interval, 0))
+	r.in().setInterval(max(interval, 0))
 }
 
 // Flush makes the call that waits, or else the next one that would, return [ErrFlushed] after everything
 // that is there has been read.
 func (r *RingBufReader) Flush() {
-	r.reader.flush()
+	r.in().flush()
 }
 
 // Close ends the reading and frees the reader. Closing again does nothing.
 //
 // Implements: ring_buffer__free
 func (r *RingBufReader) Close() error {
-	r.reader.free()
+	r.in().free()
 	return nil
 }
 
@@ -341,11 +360,14 @@ func (r *RingBufReader) Close() error {
 //
 // Implements: ring_buffer__epoll_fd
 func (r *RingBufReader) EpollFD() int {
-	return r.reader.epollFD()
+	return r.in().epollFD()
 }
 
 // BufferSize returns the size in bytes of all rings together.
 func (r *RingBufReader) BufferSize() int {
+	if r == nil {
+		return 0
+	}
 	size := 0
 	for _, bpfMap := range r.maps {
 		size += int(bpfMap.MaxEntries())
@@ -356,7 +378,7 @@ func (r *RingBufReader) BufferSize() int {
 // AvailableBytes returns how many bytes there are to be read, with the records' headers of 8 bytes.
 func (r *RingBufReader) AvailableBytes() (int, error) {
 	defer runtime.KeepAlive(r)
-	return r.reader.availableBytes()
+	return r.in().availableBytes()
 }
 
 // Consume calls f for each record that is there when it is called, or a few that come meanwhile, without
@@ -377,9 +399,9 @@ func (r *RingBufReader) ConsumeN(n int, f func(Record) error) (int, error) {
 func (r *RingBufReader) consume(only, limit int, f func(Record) error) (int, error) {
 	defer runtime.KeepAlive(r)
 	if f == nil {
-		return 0, failed(errNoFunction, "read %s", r.reader.what)
+		return 0, failed(errNoFunction, "read %s", r.in().what)
 	}
-	return r.reader.each(only, limit, func(b *batch) error { return f(r.take(b)) })
+	return r.in().each(only, limit, func(b *batch) error { return f(r.take(b)) })
 }
 
 // A Ring is the ring of one of a reader's maps. Positions are in bytes and never go back.
@@ -388,8 +410,19 @@ type Ring struct {
 	index  int
 }
 
+// in returns the ring's reader; nil for nil and the zero value.
+func (r *Ring) in() *RingBufReader {
+	if r == nil {
+		return nil
+	}
+	return r.reader
+}
+
 // Rings returns the rings (struct ring) in the order of the reader's maps.
 func (r *RingBufReader) Rings() []*Ring {
+	if r == nil {
+		return nil
+	}
 	rings := make([]*Ring, len(r.maps))
 	for i := range rings {
 		rings[i] = &Ring{r, i}
@@ -402,7 +435,7 @@ func (r *RingBufReader) Rings() []*Ring {
 // Implements: ring__consumer_pos
 func (r *Ring) ConsumerPos() (uint64, error) {
 	if err := needLibbpf(1, 3, "ring__consumer_pos"); err != nil {
-		return 0, failed(err, "look at %s", r.reader.reader.what)
+		return 0, failed(err, "look at %s", r.in().in().what)
 	}
 	return r.property(func(c *C.struct_ring) C.ulong { return C.ulong(C.ring__consumer_pos(c)) })
 }
@@ -412,7 +445,7 @@ func (r *Ring) ConsumerPos() (uint64, error) {
 // Implements: ring__producer_pos
 func (r *Ring) ProducerPos() (uint64, error) {
 	if err := needLibbpf(1, 3, "ring__producer_pos"); err != nil {
-		return 0, failed(err, "look at %s", r.reader.reader.what)
+		return 0, failed(err, "look at %s", r.in().in().what)
 	}
 	return r.property(func(c *C.struct_ring) C.ulong { return C.ulong(C.ring__producer_pos(c)) })
 }
@@ -422,7 +455,7 @@ func (r *Ring) ProducerPos() (uint64, error) {
 // Implements: ring__avail_data_size
 func (r *Ring) AvailDataSize() (uint64, error) {
 	if err := needLibbpf(1, 3, "ring__avail_data_size"); err != nil {
-		return 0, failed(err, "look at %s", r.reader.reader.what)
+		return 0, failed(err, "look at %s", r.in().in().what)
 	}
 	return r.property(func(c *C.struct_ring) C.ulong { return C.ulong(C.ring__avail_data_size(c)) })
 }
@@ -432,7 +465,7 @@ func (r *Ring) AvailDataSize() (uint64, error) {
 // Implements: ring__size
 func (r *Ring) Size() (uint64, error) {
 	if err := needLibbpf(1, 3, "ring__size"); err != nil {
-		return 0, failed(err, "look at %s", r.reader.reader.what)
+		return 0, failed(err, "look at %s", r.in().in().what)
 	}
 	return r.property(func(c *C.struct_ring) C.ulong { return C.ulong(C.ring__size(c)) })
 }
@@ -440,7 +473,7 @@ func (r *Ring) Size() (uint64, error) {
 // property returns what libbpf knows of the ring.
 func (r *Ring) property(get func(*C.struct_ring) C.ulong) (uint64, error) {
 	defer runtime.KeepAlive(r)
-	reader := r.reader.reader
+	reader := r.in().in()
 	if err := reader.use(); err != nil {
 		return 0, failed(err, "look at %s", reader.what)
 	}
@@ -450,20 +483,34 @@ func (r *Ring) property(get func(*C.struct_ring) C.ulong) (uint64, error) {
 
 // Map returns the ring's map.
 func (r *Ring) Map() *BPFMap {
+	if r.in() == nil {
+		return nil
+	}
 	return r.reader.maps[r.index]
 }
 
 // MapFD returns the descriptor of the ring's map, which belongs to the map; -1 once that is closed.
 func (r *Ring) MapFD() int {
+	if r.in() == nil {
+		return -1
+	}
 	return r.Map().FileDescriptor()
 }
 
 // Consume is [RingBufReader.Consume] of one ring alone.
 func (r *Ring) Consume(f func(Record) error) (int, error) {
-	return r.reader.consume(r.index, math.MaxInt, f)
+	return r.consume(math.MaxInt, f)
 }
 
 // ConsumeN is Consume for at most n records.
 func (r *Ring) ConsumeN(n int, f func(Record) error) (int, error) {
-	return r.reader.consume(r.index, n, f)
+	return r.consume(n, f)
+}
+
+func (r *Ring) consume(limit int, f func(Record) error) (int, error) {
+	reader := r.in()
+	if reader == nil {
+		return reader.consume(0, limit, f)
+	}
+	return reader.consume(r.index, limit, f)
 }

@@ -144,6 +144,22 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 	return &UserRingBuffer{module: bpfMap.module, ring: ring}, nil
 }
 
+// in returns the ring; for nil and the zero value, one that is closed.
+func (rb *UserRingBuffer) in() *userRing {
+	if rb == nil || rb.ring == nil {
+		return noUserRing
+	}
+	return rb.ring
+}
+
+var noUserRing = unmadeUserRing()
+
+func unmadeUserRing() *userRing {
+	ring := &userRing{object: new(object), what: "user ring buffer that was not made", halted: true}
+	ring.closed = true
+	return ring
+}
+
 // Write copies a sample into the ring and submits it. It doesn't wait: if there is no room,
 // errors.Is(err, [ErrNoSpace]) holds, and syscall.E2BIG if there never will be, which is when the sample
 // with its header of 8 bytes is larger than the ring.
@@ -151,8 +167,8 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 // Implements: user_ring_buffer__reserve, user_ring_buffer__submit
 func (rb *UserRingBuffer) Write(sample []byte) (int, error) {
 	defer runtime.KeepAlive(rb)
-	if err := rb.ring.write(sample); err != nil {
-		return 0, failed(err, "write %d bytes to %s", len(sample), rb.ring.what)
+	if err := rb.in().write(sample); err != nil {
+		return 0, failed(err, "write %d bytes to %s", len(sample), rb.in().what)
 	}
 	return len(sample), nil
 }
@@ -189,10 +205,10 @@ func (rb *UserRingBuffer) WriteBatch(samples [][]byte) (int, error) {
 	defer runtime.KeepAlive(rb)
 	written := 0
 	for written < len(samples) {
-		n, err := rb.ring.writeSome(samples[written:])
+		n, err := rb.in().writeSome(samples[written:])
 		written += n
 		if err != nil {
-			return written, failed(err, "write sample %d to %s", written, rb.ring.what)
+			return written, failed(err, "write sample %d to %s", written, rb.in().what)
 		}
 	}
 	return written, nil
@@ -262,14 +278,14 @@ type reservation struct {
 //
 // Implements: user_ring_buffer__reserve
 func (rb *UserRingBuffer) Reserve(size int) (*Sample, error) {
-	return rb.reserved(size, func() (*Sample, error) { return rb.ring.reserve(size) })
+	return rb.reserved(size, func() (*Sample, error) { return rb.in().reserve(size) })
 }
 
 // reserved makes the buffer own the sample that reserve returns.
 func (rb *UserRingBuffer) reserved(size int, reserve func() (*Sample, error)) (*Sample, error) {
 	sample, err := reserve()
 	if err != nil {
-		return nil, failed(err, "reserve %d bytes of %s", size, rb.ring.what)
+		return nil, failed(err, "reserve %d bytes of %s", size, rb.in().what)
 	}
 	sample.buffer = rb
 	return sample, nil
@@ -305,7 +321,7 @@ func (ring *userRing) reserve(size int) (*Sample, error) {
 //
 // Implements: user_ring_buffer__reserve_blocking
 func (rb *UserRingBuffer) ReserveBlocking(size int, timeout time.Duration) (*Sample, error) {
-	return rb.reserved(size, func() (*Sample, error) { return rb.ring.reserveBlocking(size, timeout) })
+	return rb.reserved(size, func() (*Sample, error) { return rb.in().reserveBlocking(size, timeout) })
 }
 
 func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample, error) {
@@ -357,6 +373,9 @@ func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample,
 // Bytes returns the sample's memory, all zero at first; nil once it is submitted or discarded. What is
 // written to it later reaches nobody.
 func (s *Sample) Bytes() []byte {
+	if s == nil {
+		return nil
+	}
 	return s.data
 }
 
@@ -367,6 +386,9 @@ var errSampleEnded = fmt.Errorf("it was submitted or discarded before: %w", sysc
 //
 // Implements: user_ring_buffer__submit
 func (s *Sample) Submit() error {
+	if s == nil || s.ring == nil {
+		return failed(errSampleEnded, "submit sample")
+	}
 	return failed(s.end(true), "submit sample to %s", s.ring.what)
 }
 
@@ -375,6 +397,9 @@ func (s *Sample) Submit() error {
 //
 // Implements: user_ring_buffer__discard
 func (s *Sample) Discard() error {
+	if s == nil || s.ring == nil {
+		return failed(errSampleEnded, "discard sample")
+	}
 	return failed(s.end(false), "discard sample of %s", s.ring.what)
 }
 
@@ -452,7 +477,7 @@ func (ring *userRing) close() {
 // [UserRingBuffer.Stop] or the channel is closed. A sample that can't be sent is dropped, and [UserRingBuffer.Error] tells why. While sending,
 // a second call does nothing.
 func (rb *UserRingBuffer) Start() {
-	ring := rb.ring
+	ring := rb.in()
 	ring.sending.Lock()
 	defer ring.sending.Unlock()
 	if ring.stop != nil || ring.halted || rb.samples == nil {
@@ -489,17 +514,18 @@ func (ring *userRing) keep(err error) {
 
 // Error returns the first error of sending since it was called the last time; nil if there was none.
 func (rb *UserRingBuffer) Error() error {
-	rb.ring.sending.Lock()
-	defer rb.ring.sending.Unlock()
-	err := rb.ring.err
-	rb.ring.err = nil
+	ring := rb.in()
+	ring.sending.Lock()
+	defer ring.sending.Unlock()
+	err := ring.err
+	ring.err = nil
 	return err
 }
 
 // Stop ends the sending from the channel, which stays open. What is in the channel stays there. Start
 // can begin anew.
 func (rb *UserRingBuffer) Stop() {
-	rb.ring.stopSending(false)
+	rb.in().stopSending(false)
 }
 
 func (ring *userRing) stopSending(forGood bool) {
@@ -521,11 +547,12 @@ func (ring *userRing) stopSending(forGood bool) {
 //
 // Implements: user_ring_buffer__free
 func (rb *UserRingBuffer) Close() {
-	rb.ring.close()
-	rb.ring.object.disown(rb.ring)
+	ring := rb.in()
+	ring.close()
+	ring.object.disown(ring)
 }
 
 // BufferSize returns the ring's size in bytes, in which each sample has a header of 8 bytes.
 func (rb *UserRingBuffer) BufferSize() int {
-	return rb.ring.size
+	return rb.in().size
 }

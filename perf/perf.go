@@ -67,36 +67,47 @@ func pagesFor(size int) int {
 	return 1 << bits.Len(uint((size-1)/os.Getpagesize()))
 }
 
+// in returns the reader behind r; nil, which is closed, for nil and the zero value.
+func (r *Reader) in() *libbpfgo.PerfReader {
+	if r == nil {
+		return nil
+	}
+	return r.reader
+}
+
 // Read waits for the next event, which belongs to the caller, see [libbpfgo.PerfReader.Read].
 func (r *Reader) Read() (Record, error) {
-	record, err := r.reader.Read()
+	record, err := r.in().Read()
 	return Record(record), err
 }
 
 // ReadInto is Read into the memory of record.RawSample, which is enlarged if need be.
 func (r *Reader) ReadInto(record *Record) error {
-	return r.reader.ReadInto((*libbpfgo.PerfRecord)(record))
+	return r.in().ReadInto((*libbpfgo.PerfRecord)(record))
 }
 
 // SetDeadline makes Read and ReadInto, also calls that wait already, return os.ErrDeadlineExceeded once
 // it has passed. The zero time is no deadline.
 func (r *Reader) SetDeadline(t time.Time) {
-	r.reader.SetDeadline(t)
+	r.in().SetDeadline(t)
 }
 
 // Flush makes the call that waits, or else the next one that would, return [ErrFlushed] after everything
 // that is there has been read.
 func (r *Reader) Flush() error {
-	r.reader.Flush()
+	r.in().Flush()
 	return nil
 }
 
 // BufferSize returns the size of each CPU's buffer in bytes.
 func (r *Reader) BufferSize() int {
+	if r == nil {
+		return 0
+	}
 	return r.pages * os.Getpagesize()
 }
 
 // Close ends the reading and frees the buffers. Closing again does nothing.
 func (r *Reader) Close() error {
-	return r.reader.Close()
+	return r.in().Close()
 }

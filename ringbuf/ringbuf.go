@@ -39,9 +39,17 @@ func NewReader(bpfMap *libbpfgo.BPFMap) (*Reader, error) {
 	return &Reader{r}, nil
 }
 
+// in returns the reader behind r; nil, which is closed, for nil and the zero value.
+func (r *Reader) in() *libbpfgo.RingBufReader {
+	if r == nil {
+		return nil
+	}
+	return r.reader
+}
+
 // Read waits for the next record, which belongs to the caller, see [libbpfgo.RingBufReader.Read].
 func (r *Reader) Read() (Record, error) {
-	sample, n, err := r.reader.ReadSample(nil)
+	sample, n, err := r.in().ReadSample(nil)
 	return Record{sample, n}, err
 }
 
@@ -50,7 +58,7 @@ func (r *Reader) ReadInto(record *Record) error {
 	if record == nil {
 		return fmt.Errorf("nil record: %w", syscall.EINVAL)
 	}
-	_, n, err := r.reader.ReadSample(&record.RawSample)
+	_, n, err := r.in().ReadSample(&record.RawSample)
 	record.Remaining = n
 	return err
 }
@@ -58,25 +66,25 @@ func (r *Reader) ReadInto(record *Record) error {
 // SetDeadline makes Read and ReadInto, also calls that wait already, return os.ErrDeadlineExceeded once
 // it has passed. The zero time is no deadline.
 func (r *Reader) SetDeadline(t time.Time) {
-	r.reader.SetDeadline(t)
+	r.in().SetDeadline(t)
 }
 
 // Flush makes the call that waits, or else the next one that would, return [ErrFlushed] after everything
 // that is there has been read.
 func (r *Reader) Flush() error {
-	r.reader.Flush()
+	r.in().Flush()
 	return nil
 }
 
 // BufferSize returns the size of the ring in bytes.
 func (r *Reader) BufferSize() int {
-	return r.reader.BufferSize()
+	return r.in().BufferSize()
 }
 
 // AvailableBytes returns how many bytes there are to be read, with the records' headers; 0 once the
 // reader is closed.
 func (r *Reader) AvailableBytes() int {
-	n, err := r.reader.AvailableBytes()
+	n, err := r.in().AvailableBytes()
 	if err != nil {
 		return 0
 	}
@@ -85,5 +93,5 @@ func (r *Reader) AvailableBytes() int {
 
 // Close ends the reading and frees the reader. Closing again does nothing.
 func (r *Reader) Close() error {
-	return r.reader.Close()
+	return r.in().Close()
 }

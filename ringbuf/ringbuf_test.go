@@ -92,3 +92,23 @@ func TestReader(t *testing.T) {
 		t.Errorf("%d bytes are available after Close", n)
 	}
 }
+
+// Nil and the zero value are readers that are closed.
+func TestNilAndZeroValue(t *testing.T) {
+	for _, r := range []*Reader{nil, new(Reader)} {
+		_, err := r.Read()
+		if !errors.Is(err, ErrClosed) || !errors.Is(r.ReadInto(new(Record)), ErrClosed) || !errors.Is(r.ReadInto(nil), syscall.EINVAL) {
+			t.Error(err)
+		}
+		r.SetDeadline(time.Now())
+		if err := errors.Join(r.Flush(), r.Close()); err != nil {
+			t.Error(err)
+		}
+		if n := r.BufferSize(); n != 0 {
+			t.Errorf("the size is %d", n)
+		}
+		if n := r.AvailableBytes(); n != 0 {
+			t.Errorf("%d bytes are available", n)
+		}
+	}
+}
