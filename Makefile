@@ -26,6 +26,9 @@ DOC :=
 TIME := 10m
 KERNEL := 6.1 newest
 
+# The libbpf of the submodule. An older one, from a distribution's source package, needs LIBBPF_ANY=1.
+LIBBPF_WANTED := 1.7.0
+
 TAGS := netgo,osusergo
 BUILD := build
 SOURCE := build/src/libbpf
@@ -38,6 +41,9 @@ LIBEU = $(BUILD)/lib/libeu.a
 ifneq ($(ARCH),$(HOST))
 ifneq ($(ARCH),arm64)
 $(error ARCH is $(HOST) or arm64, not "$(ARCH)")
+endif
+ifneq ($(words $(CURDIR)),1)
+$(error ARCH=arm64 can't be built in a folder with a space in its name, $(CURDIR): CC has no place for it)
 endif
 .DEFAULT_GOAL := static
 BUILD := build/$(ARCH)
@@ -77,18 +83,21 @@ libbpf: $(LIBBPF) ## Build libbpf and its headers in build/
 
 bpf: $(BPF_OBJECTS) ## Compile the BPF objects of tests, examples and selftests
 
-# A submodule that was filled or moved since is built anew.
-$(SOURCE).stamp: $(wildcard libbpf/src/libbpf_version.h) | deps
-	@scripts/libbpf-source $(SOURCE)
+# A submodule that was filled, moved or changed since is built anew.
+$(SOURCE).stamp: $(wildcard libbpf/src/* libbpf/include/uapi/linux/*) | deps
+	@scripts/libbpf-source $(SOURCE) $(LIBBPF_WANTED)
 	@touch $@
 
 $(LIBBPF): CHECKS = $(HARDENING)
 $(LIBBPF_ASAN): CHECKS := -fsanitize=address -fno-omit-frame-pointer
+# libbpf's Makefile takes no spaces: the paths are relative to it, since this checkout's may have some.
 # The archive is put into its place last, and whole. go build wouldn't see that programs have an older one.
 $(LIBBPF) $(LIBBPF_ASAN): %/lib/libbpf.a: $(SOURCE).stamp scripts/hardening | $(ROOT)
 	@rm -rf $*/obj $*/stage $*/include $*/bin $*/selftest
-	@$(MAKE) --no-print-directory -s -C $(SOURCE)/src BUILD_STATIC_ONLY=1 NO_PKG_CONFIG=1 \
-		OBJDIR=$(abspath $*/obj) DESTDIR=$(abspath $*/stage) INCLUDEDIR=/include UAPIDIR=/include LIBDIR=/lib \
+	@mkdir -p $*
+	@here=$$(realpath --relative-to=$(SOURCE)/src $*); \
+		$(MAKE) --no-print-directory -s -C $(SOURCE)/src BUILD_STATIC_ONLY=1 NO_PKG_CONFIG=1 \
+		OBJDIR=$$here/obj DESTDIR=$$here/stage INCLUDEDIR=/include UAPIDIR=/include LIBDIR=/lib \
 		CFLAGS="-g -O2 -Wall -fPIC $(CHECKS)" install install_uapi_headers >/dev/null
 	@mkdir -p $(@D)
 	@mv $*/stage/include $*/include
@@ -123,7 +132,8 @@ install: $(filter-out $(wildcard $(BUILD)/lib/*),$(LIBBPF) $(LIBEU)) ## Install 
 	@install -d $(PLACE)/include/bpf $(PLACE)/lib
 	@install -m 644 $(BUILD)/include/bpf/* $(PLACE)/include/bpf
 	@install -m 644 $(LIBRARIES) $(PLACE)/lib
-	@$(MAKE) --no-print-directory -s -C $(SOURCE)/src NO_PKG_CONFIG=1 OBJDIR=$(abspath $(BUILD)/obj) \
+	@$(MAKE) --no-print-directory -s -C $(SOURCE)/src NO_PKG_CONFIG=1 \
+		OBJDIR=$$(realpath --relative-to=$(SOURCE)/src $(BUILD))/obj \
 		DESTDIR=$(PLACE:%$(PREFIX)=%) PREFIX=$(PREFIX) LIBDIR=$(PREFIX)/lib install_pkgconfig >/dev/null
 	@rm -rf $(BUILD)/obj
 
@@ -138,7 +148,7 @@ clean: ## Remove everything that was built
 	rm -rf $(BUILD) $(BPF_OBJECTS)
 
 generate: $(LIBBPF) ## Write the Go constants anew from libbpf's headers
-	$(GO) run -C tools ./genenums $(abspath $(BUILD))/include/linux/bpf.h >$(BUILD)/enums.go
+	$(GO) run -C tools ./genenums "$(CURDIR)/$(BUILD)/include/linux/bpf.h" >$(BUILD)/enums.go
 	@mv $(BUILD)/enums.go enums.go
 
 examples: all $(OVERLAY) ## Build the examples, static programs, in build/bin/
@@ -155,10 +165,13 @@ mounts: ## Mount tracefs and a BPF file system, if they aren't and may be
 
 ##@ Testing
 
-test: test-deps lint apidiff test-unit test-compat selftest test-race test-cgocheck test-asan test-link vmtest ## Run everything that can be checked on this machine
+test: test-deps lint test-scripts apidiff test-unit test-compat selftest test-race test-cgocheck test-asan test-link vmtest ## Run everything that can be checked on this machine
 
 test-deps: all mounts
 	@scripts/deps test
+
+test-scripts: test-deps ## Test what the scripts do where libbpf's sources or apt aren't as usual
+	@scripts/script-tests
 
 # Over a hundred selftests are packages without tests: go test would say so of each.
 TESTED = $(shell $(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
@@ -208,7 +221,7 @@ test-cgocheck: all mounts ## Run the tests with every store of a Go pointer chec
 	GOEXPERIMENT=cgocheck2 $(GO) test -count=1 $(TESTED)
 
 # Symbols, which go test leaves out, put names into the sanitizer's report.
-ASAN = CGO_CFLAGS="-g -O1 -I$(abspath $(BUILD))/asan/include" CGO_LDFLAGS="$(abspath $(LIBBPF_ASAN)) -lelf -lz"
+ASAN = CGO_CFLAGS="-g -O1 '-I$(CURDIR)/$(BUILD)/asan/include'" CGO_LDFLAGS="'$(CURDIR)/$(LIBBPF_ASAN)' -lelf -lz"
 ASAN_FLAGS := -asan -tags libbpf_external -ldflags='-s=false -w=false'
 test-asan: all mounts $(LIBBPF_ASAN) ## Run the tests with the address sanitizer, also in libbpf
 	$(ASAN) $(GO) test -count=1 $(ASAN_FLAGS) $(TESTED)
@@ -232,9 +245,9 @@ test-fresh: ## Go through make run and make test in a new Debian 12 (as root; ta
 
 # libbpfgo links the same libbpf, and as C's programs it has its own process.
 bench: all mounts ## Measure the buffers against C, cilium/ebpf and libbpfgo, and write bench/RESULTS.md
-	@$(GO) build -C bench -o $(abspath $(BUILD))/bench/ . ./here ./cilium
-	@CGO_CFLAGS="-g -O2 -I$(abspath $(BUILD))/include" CGO_LDFLAGS="$(abspath $(LIBBPF)) -lelf -lz" \
-		$(GO) build -C bench -o $(abspath $(BUILD))/bench/ ./libbpfgo
+	@$(GO) build -C bench -o "$(CURDIR)/$(BUILD)/bench/" . ./here ./cilium
+	@CGO_CFLAGS="-g -O2 '-I$(CURDIR)/$(BUILD)/include'" CGO_LDFLAGS="'$(CURDIR)/$(LIBBPF)' -lelf -lz" \
+		$(GO) build -C bench -o "$(CURDIR)/$(BUILD)/bench/" ./libbpfgo
 	$(BUILD)/bench/bench -bin $(BUILD)/bench -object bench/events.bpf.o >$(BUILD)/RESULTS.md
 	@mv $(BUILD)/RESULTS.md bench/RESULTS.md
 
@@ -249,7 +262,7 @@ lint: test-deps ## Check format and style of Go, C and shell
 
 # The release that the API must contain is a dependency of tools/.
 apidiff: all ## Show what of libbpfgo's API is missing or different here, which is nothing
-	@CGO_CFLAGS=-I$(abspath $(BUILD))/include $(GO) -C tools tool apidiff -w $(abspath $(BUILD))/release.api github.com/aquasecurity/libbpfgo
+	@CGO_CFLAGS="'-I$(CURDIR)/$(BUILD)/include'" $(GO) -C tools tool apidiff -w "$(CURDIR)/$(BUILD)/release.api" github.com/aquasecurity/libbpfgo
 	@changes=$$($(GO) tool -modfile=tools/go.mod apidiff -incompatible $(BUILD)/release.api .); \
 		[ -z "$$changes" ] || { echo "incompatible with libbpfgo:"; echo "$$changes"; exit 1; }
 
@@ -264,5 +277,5 @@ help: ## List the tasks
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: $(BUILD)/gotest all static libbpf bpf install uninstall deps clean generate examples run mounts test test-deps test-unit test-compat selftest selftests vmtest vmtest-all test-race \
+.PHONY: $(BUILD)/gotest all static libbpf bpf install uninstall deps clean generate examples run mounts test test-deps test-scripts test-unit test-compat selftest selftests vmtest vmtest-all test-race \
 	test-cgocheck test-asan stress fuzz test-link test-fresh bench lint apidiff fmt help
