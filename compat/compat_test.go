@@ -50,7 +50,7 @@ func (l library) build(t *testing.T, program string, flags ...string) string {
 	}
 	binary := filepath.Join(t.TempDir(), filepath.Base(program)+"-"+l.name)
 	cmd := exec.Command("go", slices.Concat([]string{"build", "-o", binary}, l.flags, flags, []string{program})...)
-	cmd.Env = append(os.Environ(), "CGO_CFLAGS=-I"+built+"/include", "CGO_LDFLAGS="+built+"/lib/libbpf.a -lelf -lz")
+	cmd.Env = append(os.Environ(), "CGO_CFLAGS='-I"+built+"/include'", "CGO_LDFLAGS='"+built+"/lib/libbpf.a' -lelf -lz")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
