@@ -341,12 +341,18 @@ func (m *BPFMap) SetKeySize(size uint32) error {
 }
 
 // SetValueSize sets the size of the map's values in bytes, before the load. The map behind the
-// global variables of a section can be resized, too, if its last variable is an array; .kconfig doesn't
-// become smaller.
+// global variables of a section can be resized, too, if its last variable is an array, with libbpf 1.3;
+// .kconfig doesn't become smaller.
 //
 // Implements: bpf_map__set_value_size
 func (m *BPFMap) SetValueSize(size uint32) error {
 	return m.changeBeforeLoad(fmt.Sprintf("set value size of map %q to %d", m.name, size), func() error {
+		if m.holdsVariables() && int64(size) != int64(m.valueSize) {
+			// Older ones leave the memory as it is, and unmap what it would be then.
+			if err := needLibbpf(1, 3, "bpf_map__set_value_size for variables"); err != nil {
+				return err
+			}
+		}
 		// bpf_object__resolve_externs of libbpf 1.7 writes all of them.
 		if int64(size) < int64(m.valueSize) && bool(C.bpf_map__is_internal(m.c)) && strings.HasSuffix(m.name, ".kconfig") {
 			return errVariables

@@ -115,7 +115,8 @@ type NewModuleArgs struct {
 	// those of the running kernel's in the object's __kconfig variables. It has 16 MiB at most.
 	KConfigFilePath string
 	// BTFObjPath names a file with the kernel's BTF, for kernels without /sys/kernel/btf/vmlinux. It
-	// stays open until the load, which needs /proc. It has 256 MiB of BTF at most.
+	// stays open until the load, which needs /proc. It has 256 MiB of BTF at most. If the object has CO-RE
+	// relocations, the load checks it as the object's own BTF is checked.
 	BTFObjPath string
 	// BPFObjName is the object's name, the first part of the names of its .data, .rodata and
 	// .bss maps. An object from a file has the file's name.
@@ -160,8 +161,12 @@ func NewModuleFromFileArgs(args NewModuleArgs) (*Module, error) {
 }
 
 // NewModuleFromBuffer opens the BPF object in bpfObjBuff, the content of an ELF file, which may
-// be changed afterwards, and gives it a name. What is no object gives an error; but libbpf before 1.3
-// trusts the BTF in it, and should be given objects from trusted sources only.
+// be changed afterwards, and gives it a name.
+//
+// What libbpf trusts in an object is checked before it gets it, with any libbpf: the sections and symbols of the
+// file, its types (BTF), the accesses that are relocated by them (CO-RE), and the variables that maps are made of. An
+// object for which libbpf's reading or writing would go beyond its memory, or never end, gives an error for which
+// errors.Is(err, [LibbpfErrnoFormat]) holds. The programs in it are the kernel's to check.
 //
 // Implements: bpf_object__open_mem
 func NewModuleFromBuffer(bpfObjBuff []byte, bpfObjName string) (*Module, error) {

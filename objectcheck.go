@@ -192,7 +192,7 @@ func (o *objectFile) checkSection(s *objectSection) error {
 		if o.once[s.name] != nil {
 			return fmt.Errorf("is there twice")
 		}
-		if s.kind != elf.SHT_PROGBITS && s.kind != elf.SHT_NOBITS {
+		if s.kind != elf.SHT_PROGBITS && (s.kind != elf.SHT_NOBITS || s.name == ".maps") {
 			return fmt.Errorf("is of type %v", s.kind)
 		}
 		o.once[s.name] = s
