@@ -357,6 +357,14 @@ func needKernel(t *testing.T, err error, major, minor int) {
 	if err == nil {
 		return
 	}
+	if olderKernel(t, major, minor) && errors.Is(err, syscall.EINVAL) {
+		t.Skip(err)
+	}
+	t.Fatal(err)
+}
+
+func olderKernel(t testing.TB, major, minor int) bool {
+	t.Helper()
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		t.Fatal(err)
@@ -365,11 +373,7 @@ func needKernel(t *testing.T, err error, major, minor int) {
 	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &haveMajor, &haveMinor); err != nil {
 		t.Fatal(err)
 	}
-	older := haveMajor < major || haveMajor == major && haveMinor < minor
-	if older && errors.Is(err, syscall.EINVAL) {
-		t.Skip(err)
-	}
-	t.Fatal(err)
+	return haveMajor < major || haveMajor == major && haveMinor < minor
 }
 
 func TestAttachPerfEvent(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -365,10 +366,12 @@ func (p *BPFProg) attach(linkType LinkType, eventName, target string, do func() 
 // Implements: bpf_program__attach
 func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
 	return p.attach(Tracing, p.section, fmt.Sprintf("its section's target %q", p.section), func() (*C.struct_bpf_link, error) {
+		if c, ok, err := p.attachToFile(); ok {
+			return c, err
+		}
 		kind, target, _ := strings.Cut(p.section, "/")
-		switch kind {
-		case "ksyscall", "kretsyscall", "usdt", "usdt.s":
-			if err := checkAttach(!strings.HasPrefix(kind, "usdt")); err != nil {
+		if kind == "ksyscall" || kind == "kretsyscall" {
+			if err := checkAttach(true); err != nil {
 				return nil, err
 			}
 		}
@@ -379,6 +382,46 @@ func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
 		}
 		return c, errno
 	})
+}
+
+// attachToFile attaches a program to the file that its section names, if it names one, by the rules of libbpf
+// (attach_uprobe, attach_uprobe_multi, attach_usdt).
+func (p *BPFProg) attachToFile() (c *C.struct_bpf_link, ok bool, err error) {
+	kind, target, _ := strings.Cut(p.section, "/")
+	path, function, _ := strings.Cut(target, ":")
+	if path == "" || function == "" || C.bpf_program__type(p.c) != C.BPF_PROG_TYPE_KPROBE {
+		return nil, false, nil
+	}
+	const everyProcess = -1
+	switch kind {
+	case "uprobe", "uprobe.s", "uretprobe", "uretprobe.s":
+		opts := UprobeOpts{FuncName: function, Retprobe: strings.HasPrefix(kind, "uretprobe")}
+		var offset int64
+		if plus := strings.LastIndexByte(function, '+'); plus >= 0 {
+			if n, err := strconv.ParseInt(function[plus+1:], 0, 64); err == nil {
+				opts.FuncName, offset = function[:plus], n
+			}
+		}
+		if opts.Retprobe && offset != 0 {
+			return nil, true, fmt.Errorf("offset in a function that returns: %w", syscall.EINVAL)
+		}
+		c, err = p.uprobe(everyProcess, path, uint64(offset), opts)
+	case "uprobe.multi", "uprobe.multi.s", "uretprobe.multi", "uretprobe.multi.s", "uprobe.session", "uprobe.session.s":
+		c, err = p.uprobeMulti(everyProcess, path, function, UprobeMultiOpts{
+			Retprobe: strings.HasPrefix(kind, "uretprobe"),
+			Session:  strings.HasPrefix(kind, "uprobe.session"),
+		})
+	case "usdt":
+		provider, name, _ := strings.Cut(function, ":")
+		name, _, _ = strings.Cut(name, ":")
+		if provider == "" || name == "" {
+			return nil, false, nil
+		}
+		c, err = p.usdt(everyProcess, path, provider, name, USDTOpts{})
+	default:
+		return nil, false, nil
+	}
+	return c, true, err
 }
 
 // AttachTracepoint attaches the program to a tracepoint, by the names of its folders in tracefs,
@@ -828,7 +871,7 @@ func (p *BPFProg) AttachURetprobeWithOpts(pid int, path string, offset uint64, c
 
 // UprobeOpts are options of [BPFProg.AttachUprobeOpts] (struct bpf_uprobe_opts).
 type UprobeOpts struct {
-	FuncName     string          // the function from whose beginning the offset counts; "name@LIBRARY" in a library
+	FuncName     string          // the function from whose beginning the offset counts; "name@VERSION" in a library
 	RefCtrOffset uint64          // where in the file a static tracepoint's semaphore is, which is raised meanwhile
 	Cookie       uint64          // what bpf_get_attach_cookie() returns in the program (Linux 5.15)
 	Retprobe     bool            // at the function's return
@@ -837,6 +880,12 @@ type UprobeOpts struct {
 
 // AttachUprobeOpts is AttachUprobe as opts say: with a function's name, with a cookie, by a certain kind
 // of probe.
+//
+// A function is looked up as libbpf 1.7 does, in .dynsym, then in .symtab, of the file at path, which may be
+// "ARCHIVE!/FILE" for one that a zip archive stores uncompressed. The file is read, not mapped, so that whoever can
+// write to it can't harm this process: a damaged one is [LibbpfErrnoFormat], one of which more than 1 GiB would have to
+// be looked at is EFBIG. A name that stands for several functions is LibbpfErrnoFormat, too, one that isn't there is
+// ENOENT.
 //
 // Implements: bpf_program__attach_uprobe_opts
 func (p *BPFProg) AttachUprobeOpts(pid int, path string, offset uint64, opts UprobeOpts) (*BPFLink, error) {
@@ -851,35 +900,40 @@ func (p *BPFProg) attachUprobe(pid int, path string, offset uint64, opts UprobeO
 	}
 	target := fmt.Sprintf("%s of %s of %q, in process %d", entryOrReturn(opts.Retprobe), function, path, pid)
 	return p.attach(uprobeType(opts.Retprobe), eventName, target, func() (*C.struct_bpf_link, error) {
-		if err := needAttachMode(opts.AttachMode); err != nil {
-			return nil, err
-		}
-		process, err := targetProcess(pid)
-		if err != nil {
-			return nil, err
-		}
-		file, err := targetPath(path)
-		if err != nil {
-			return nil, err
-		}
-		pathC := C.CString(file)
-		defer C.free(unsafe.Pointer(pathC))
-		name, err := cStringOrNil(opts.FuncName)
-		if err != nil {
-			return nil, err
-		}
-		defer C.free(unsafe.Pointer(name))
-		c := C.struct_bpf_uprobe_opts{
-			sz:             C.sizeof_struct_bpf_uprobe_opts,
-			ref_ctr_offset: C.size_t(opts.RefCtrOffset),
-			bpf_cookie:     C.__u64(opts.Cookie),
-			retprobe:       C.bool(opts.Retprobe),
-			func_name:      name,
-		}
-		C.golibbpf_uprobe_mode(&c, C.uint(opts.AttachMode))
-		link, errno := C.bpf_program__attach_uprobe_opts(p.c, process, pathC, C.size_t(offset), &c)
-		return link, errno
+		return p.uprobe(pid, path, offset, opts)
 	})
+}
+
+func (p *BPFProg) uprobe(pid int, path string, offset uint64, opts UprobeOpts) (*C.struct_bpf_link, error) {
+	if err := needAttachMode(opts.AttachMode); err != nil {
+		return nil, err
+	}
+	process, err := targetProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	file, err := targetPath(path)
+	if err != nil {
+		return nil, err
+	}
+	if opts.FuncName != "" {
+		var start uint64
+		if file, start, err = findFunction(file, opts.FuncName); err != nil {
+			return nil, err
+		}
+		offset += start
+	}
+	pathC := C.CString(file)
+	defer C.free(unsafe.Pointer(pathC))
+	c := C.struct_bpf_uprobe_opts{
+		sz:             C.sizeof_struct_bpf_uprobe_opts,
+		ref_ctr_offset: C.size_t(opts.RefCtrOffset),
+		bpf_cookie:     C.__u64(opts.Cookie),
+		retprobe:       C.bool(opts.Retprobe),
+	}
+	C.golibbpf_uprobe_mode(&c, C.uint(opts.AttachMode))
+	link, errno := C.bpf_program__attach_uprobe_opts(p.c, process, pathC, C.size_t(offset), &c)
+	return link, errno
 }
 
 // AttachUprobeMulti attaches the program, of a section "uprobe.multi", to the functions at several
@@ -907,9 +961,7 @@ func (p *BPFProg) AttachURetprobeMulti(pid int, path string, offsets, cookies []
 
 // UprobeMultiOpts are options of [BPFProg.AttachUprobeMultiOpts] (struct bpf_uprobe_multi_opts).
 type UprobeMultiOpts struct {
-	// Symbols are the functions' names. libbpf 1.7 doesn't find them in a stripped file, which has
-	// dynamic symbols alone.
-	Symbols       []string
+	Symbols       []string // the functions' names
 	Offsets       []uint64 // where the functions are in the file, instead of names
 	RefCtrOffsets []uint64 // one for each function or none: where its semaphore is, which is raised meanwhile
 	Cookies       []uint64 // one for each function or none: what bpf_get_attach_cookie() returns in the program
@@ -920,7 +972,9 @@ type UprobeMultiOpts struct {
 }
 
 // AttachUprobeMultiOpts is AttachUprobeMulti for the functions whose names match pattern, in which *
-// stands for any characters and ? for one or, if it is empty, for those that opts name.
+// stands for any characters and ? for one or, if it is empty, for those that opts name. They are looked up like that of
+// [BPFProg.AttachUprobeOpts]; a pattern is compared with the names in .symtab, or with those in .dynsym if it matches
+// none. More than 1,048,576 are E2BIG.
 //
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMultiOpts(pid int, path, pattern string, opts UprobeMultiOpts) (*BPFLink, error) {
@@ -940,40 +994,43 @@ func (p *BPFProg) attachUprobeMulti(pid int, path, pattern string, opts UprobeMu
 	eventName := fmt.Sprintf("%s:%d:%s", path, pid, functions)
 	target := fmt.Sprintf("%s of the functions %s of %q, in process %d", entryOrReturn(opts.Retprobe), functions, path, pid)
 	return p.attach(uprobeType(opts.Retprobe), eventName, target, func() (*C.struct_bpf_link, error) {
-		if opts.Session {
-			if err := needLibbpf(1, 6, "bpf_uprobe_multi_opts.session"); err != nil {
-				return nil, err
-			}
-		}
-		count := len(opts.Symbols) + len(opts.Offsets)
-		if pattern == "" && count == 0 || len(opts.Cookies) != 0 && len(opts.Cookies) != count ||
-			len(opts.RefCtrOffsets) != 0 && len(opts.RefCtrOffsets) != count {
-			return nil, fmt.Errorf("%d functions, %d cookies and %d semaphores: %w", count, len(opts.Cookies), len(opts.RefCtrOffsets), syscall.EINVAL)
-		}
-		process, err := targetProcess(pid)
-		if err != nil {
-			return nil, err
-		}
-		file, err := targetPath(path)
-		if err != nil {
-			return nil, err
-		}
-		pathC := C.CString(file)
-		defer C.free(unsafe.Pointer(pathC))
-		patternC, err := cStringOrNil(pattern)
-		if err != nil {
-			return nil, err
-		}
-		defer C.free(unsafe.Pointer(patternC))
-		symbols, err := cStrings(opts.Symbols)
-		defer freeStrings(symbols)
-		if err != nil {
-			return nil, err
-		}
-		c, errno := C.golibbpf_attach_uprobe_multi(p.c, process, pathC, patternC, first(symbols), firstLong(opts.Offsets),
-			firstLong(opts.RefCtrOffsets), (*C.uint64_t)(first(opts.Cookies)), C.size_t(count), C.bool(opts.Retprobe), C.bool(opts.Session))
-		return c, errno
+		return p.uprobeMulti(pid, path, pattern, opts)
 	})
+}
+
+func (p *BPFProg) uprobeMulti(pid int, path, pattern string, opts UprobeMultiOpts) (*C.struct_bpf_link, error) {
+	if opts.Session {
+		if err := needLibbpf(1, 6, "bpf_uprobe_multi_opts.session"); err != nil {
+			return nil, err
+		}
+	}
+	count := len(opts.Symbols) + len(opts.Offsets)
+	if pattern == "" && count == 0 || len(opts.Cookies) != 0 && len(opts.Cookies) != count ||
+		len(opts.RefCtrOffsets) != 0 && len(opts.RefCtrOffsets) != count {
+		return nil, fmt.Errorf("%d functions, %d cookies and %d semaphores: %w", count, len(opts.Cookies), len(opts.RefCtrOffsets), syscall.EINVAL)
+	}
+	if pattern != "" && count != 0 || len(opts.Symbols) != 0 && len(opts.Offsets) != 0 {
+		return nil, fmt.Errorf("more than one of pattern, names and offsets: %w", syscall.EINVAL)
+	}
+	process, err := targetProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	file, err := targetPath(path)
+	if err != nil {
+		return nil, err
+	}
+	offsets := opts.Offsets
+	if len(offsets) == 0 {
+		if offsets, err = findFunctions(file, pattern, opts.Symbols); err != nil {
+			return nil, err
+		}
+	}
+	pathC := C.CString(file)
+	defer C.free(unsafe.Pointer(pathC))
+	c, errno := C.golibbpf_attach_uprobe_multi(p.c, process, pathC, firstLong(offsets), firstLong(opts.RefCtrOffsets),
+		(*C.uint64_t)(first(opts.Cookies)), C.size_t(len(offsets)), C.bool(opts.Retprobe), C.bool(opts.Session))
+	return c, errno
 }
 
 // targetProcess returns pid for C: a process, 0 for this one, or -1 for all.
@@ -1026,6 +1083,12 @@ var libraryFolders = map[string]string{
 // at binaryPath, in the process pid, or in all processes if pid is -1, or in this one if it is 0. What
 // [BPFProg.AttachUprobe] says about paths holds here, too.
 //
+// libbpf looks for it itself, in a file that it maps. The file is checked first: what libbpf can't read is
+// [LibbpfErrnoFormat], or EINVAL for the tracepoint's arguments. Until the method returns, others that would write to the
+// file or truncate it wait, by a lease (fcntl(2)); a file that is open for writing already is ETXTBSY. There is no
+// lease on another user's file without CAP_LEASE, nor in some file systems: there, who changes the file at the same time
+// can still end this process.
+//
 // Implements: bpf_program__attach_usdt
 func (p *BPFProg) AttachUSDT(pid int, binaryPath string, provider string, name string) (*BPFLink, error) {
 	return p.AttachUSDTOpts(pid, binaryPath, provider, name, USDTOpts{})
@@ -1043,29 +1106,37 @@ func (p *BPFProg) AttachUSDTOpts(pid int, binaryPath string, provider string, na
 	eventName := fmt.Sprintf("%s:%d:%s:%s", binaryPath, pid, provider, name)
 	target := fmt.Sprintf("static tracepoint %q of %q, in process %d", provider+":"+name, binaryPath, pid)
 	return p.attach(USDT, eventName, target, func() (*C.struct_bpf_link, error) {
-		process, err := targetProcess(pid)
-		if err != nil {
-			return nil, err
-		}
-		file, err := targetPath(binaryPath)
-		if err != nil {
-			return nil, err
-		}
-		if err := checkAttach(false); err != nil {
-			return nil, err
-		}
-		var args [3]*C.char
-		for i, s := range []string{file, provider, name} {
-			var err error
-			if args[i], err = cString(s); err != nil {
-				return nil, err
-			}
-			defer C.free(unsafe.Pointer(args[i]))
-		}
-		optsC := C.struct_bpf_usdt_opts{sz: C.sizeof_struct_bpf_usdt_opts, usdt_cookie: C.__u64(opts.Cookie)}
-		c, errno := C.bpf_program__attach_usdt(p.c, process, args[0], args[1], args[2], &optsC)
-		return c, errno
+		return p.usdt(pid, binaryPath, provider, name, opts)
 	})
+}
+
+func (p *BPFProg) usdt(pid int, path, provider, name string, opts USDTOpts) (*C.struct_bpf_link, error) {
+	process, err := targetProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	found, err := targetPath(path)
+	if err != nil {
+		return nil, err
+	}
+	names, err := cStrings([]string{provider, name})
+	defer freeStrings(names)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAttach(false); err != nil {
+		return nil, err
+	}
+	file, held, err := checkUSDTTarget(found, provider, name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	heldC := C.CString(held)
+	defer C.free(unsafe.Pointer(heldC))
+	optsC := C.struct_bpf_usdt_opts{sz: C.sizeof_struct_bpf_usdt_opts, usdt_cookie: C.__u64(opts.Cookie)}
+	c, errno := C.bpf_program__attach_usdt(p.c, process, heldC, names[0], names[1], &optsC)
+	return c, errno
 }
 
 // AttachXDP attaches the program to a network interface.

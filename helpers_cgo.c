@@ -258,8 +258,7 @@ struct bpf_link *golibbpf_attach_kprobe_multi(const struct bpf_program *prog, co
 }
 
 struct bpf_link *golibbpf_attach_uprobe_multi(const struct bpf_program *prog, pid_t pid,
-					      const char *path, const char *pattern, char **symbols,
-					      const unsigned long *offsets,
+					      const char *path, const unsigned long *offsets,
 					      const unsigned long *ref_ctr_offsets,
 					      const uint64_t *cookies, size_t count, bool retprobe,
 					      bool session)
@@ -271,7 +270,6 @@ struct bpf_link *golibbpf_attach_uprobe_multi(const struct bpf_program *prog, pi
 	struct bpf_uprobe_multi_opts opts;
 
 	CLEAR_OPTS(opts);
-	opts.syms = (const char **)symbols;
 	opts.offsets = offsets;
 	opts.ref_ctr_offsets = ref_ctr_offsets;
 	opts.cookies = (const __u64 *)cookies;
@@ -280,7 +278,7 @@ struct bpf_link *golibbpf_attach_uprobe_multi(const struct bpf_program *prog, pi
 #if !GOLIBBPF_BEFORE(1, 6)
 	opts.session = session;
 #endif
-	return bpf_program__attach_uprobe_multi(prog, pid, path, pattern, &opts);
+	return bpf_program__attach_uprobe_multi(prog, pid, path, NULL, &opts);
 #endif
 }
 

@@ -151,10 +151,9 @@ struct bpf_link *golibbpf_attach_kprobe_multi(const struct bpf_program *prog, co
 					      const uint64_t *cookies, size_t count, bool retprobe,
 					      bool session);
 
-/* What there is none of is NULL. Needs libbpf 1.3, a session 1.6. */
+/* Cookies and semaphores that there are none of are NULL. Needs libbpf 1.3, a session 1.6. */
 struct bpf_link *golibbpf_attach_uprobe_multi(const struct bpf_program *prog, pid_t pid,
-					      const char *path, const char *pattern, char **symbols,
-					      const unsigned long *offsets,
+					      const char *path, const unsigned long *offsets,
 					      const unsigned long *ref_ctr_offsets,
 					      const uint64_t *cookies, size_t count, bool retprobe,
 					      bool session);

@@ -228,14 +228,21 @@ func receive(t testing.TB, events <-chan []byte) []byte {
 // inChild runs the test of that name in a process of its own and returns what it wrote to stderr.
 func inChild(t *testing.T, name string, env ...string) string {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.count=1")
-	cmd.Env = append(os.Environ(), append(env, "LIBBPFGO_TEST_CHILD="+name)...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	if out, err := cmd.Output(); err != nil {
-		t.Fatalf("child %s: %v\n%s\n%s", name, err, out, stderr.String())
+	out, stderr, err := runChild(name, env...)
+	if err != nil {
+		t.Fatalf("child %s: %v\n%s\n%s", name, err, out, stderr)
 	}
-	return stderr.String()
+	return stderr
+}
+
+// runChild is inChild for a child that may fail, or die.
+func runChild(name string, env ...string) (stdout, stderr string, err error) {
+	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.count=1", "-test.timeout=5m", "-test.v")
+	cmd.Env = append(os.Environ(), append(env, "LIBBPFGO_TEST_CHILD="+name)...)
+	var out, message strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &message
+	err = cmd.Run()
+	return out.String(), message.String(), err
 }
 
 func isChild(name string) bool { return os.Getenv("LIBBPFGO_TEST_CHILD") == name }

@@ -15,23 +15,23 @@ import (
 
 const partsObject = "testdata/parts.bpf.o"
 
-// A damaged is an object whose parts share the memory of its image: what is written to them, libbpf gets.
-type damaged struct {
+// A damagedObject is an object whose parts share the memory of its image: what is written to them, libbpf gets.
+type damagedObject struct {
 	t testing.TB
 	*objectFile
 }
 
-func newDamaged(t testing.TB, path string) damaged {
+func newDamaged(t testing.TB, path string) damagedObject {
 	t.Helper()
 	o, err := checkObject(readFile(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return damaged{t, o}
+	return damagedObject{t, o}
 }
 
 // section returns the header of a section.
-func (d damaged) section(name string) []byte {
+func (d damagedObject) section(name string) []byte {
 	d.t.Helper()
 	for i := range d.sections {
 		if d.sections[i].name == name {
@@ -43,7 +43,7 @@ func (d damaged) section(name string) []byte {
 }
 
 // symbol returns the symbol of a name.
-func (d damaged) symbol(name string) []byte {
+func (d damagedObject) symbol(name string) []byte {
 	d.t.Helper()
 	names := d.sections[d.symtab.link].data
 	for at := 0; at < len(d.symtab.data); at += elf.Sym64Size {
@@ -56,7 +56,7 @@ func (d damaged) symbol(name string) []byte {
 }
 
 // id returns the id of the type of a kind and a name.
-func (d damaged) id(kind btfKind, name string) uint32 {
+func (d damagedObject) id(kind btfKind, name string) uint32 {
 	d.t.Helper()
 	for id := uint32(1); int(id) < len(d.btf.offsets); id++ {
 		if d.btf.kind(id) == kind && d.btf.name(id) == name {
@@ -68,12 +68,12 @@ func (d damaged) id(kind btfKind, name string) uint32 {
 }
 
 // put sets a field of 4 bytes of a type.
-func (d damaged) put(id uint32, at int, value uint32) {
+func (d damagedObject) put(id uint32, at int, value uint32) {
 	binary.NativeEndian.PutUint32(d.btf.data[int(d.btf.offsets[id])+at:], value)
 }
 
 // member returns where the member of a name begins in a struct.
-func (d damaged) member(id uint32, name string) int {
+func (d damagedObject) member(id uint32, name string) int {
 	d.t.Helper()
 	for part := range d.btf.parts(id) {
 		if s, _ := stringAt(d.btf.strings, d.btf.word(id, 12+12*part)); s == name {
@@ -89,62 +89,62 @@ func (d damaged) member(id uint32, name string) int {
 func TestMalformedObjects(t *testing.T) {
 	put32, put64 := binary.NativeEndian.PutUint32, binary.NativeEndian.PutUint64
 	for name, test := range map[string]struct {
-		change   func(d damaged)
+		change   func(d damagedObject)
 		mentions string
 	}{
-		"struct_ops at the end of 32 bits": {func(d damaged) {
+		"struct_ops at the end of 32 bits": {func(d damagedObject) {
 			sec := d.id(btfDatasec, ".struct_ops")
 			d.put(sec, 8, 24)
 			d.put(sec, 16, 0xfffffff0)
 		}, "variable of 24 bytes at 4294967280"},
-		"struct_ops by a symbol at the end of 32 bits": {func(d damaged) { put64(d.symbol("ops")[8:], 0xfffffff0) }, `"ops", lies outside of section ".struct_ops"`},
-		"symbol that is too large":                     {func(d damaged) { put64(d.symbol("variable")[16:], 9) }, `"variable", lies outside of section ".rodata"`},
-		"symbol in no section":                         {func(d damaged) { put32(d.symbol("variable")[4:], 500<<16) }, "section 500 of"},
-		"function that ends in an instruction": {func(d damaged) {
+		"struct_ops by a symbol at the end of 32 bits": {func(d damagedObject) { put64(d.symbol("ops")[8:], 0xfffffff0) }, `"ops", lies outside of section ".struct_ops"`},
+		"symbol that is too large":                     {func(d damagedObject) { put64(d.symbol("variable")[16:], 9) }, `"variable", lies outside of section ".rodata"`},
+		"symbol in no section":                         {func(d damagedObject) { put32(d.symbol("variable")[4:], 500<<16) }, "section 500 of"},
+		"function that ends in an instruction": {func(d damagedObject) {
 			for i := range d.sections {
 				if d.sections[i].name == "struct_ops/init" {
 					d.sections[i].data[0] = 0x18
 				}
 			}
 		}, `"on_init", ends in the middle of an instruction`},
-		"section twice":              {func(d damaged) { copy(d.section("license")[:4], d.section(".maps")[:4]) }, `section ".maps" is there twice`},
-		"maps of symbols":            {func(d damaged) { copy(d.section(".symtab")[:4], d.section(".maps")[:4]) }, `section ".maps" is`},
-		"section of 4 GiB":           {func(d damaged) { put32(d.section(".maps")[36:], 1) }, "has 4294967"},
-		"struct_ops map in .maps":    {func(d damaged) { d.setMapType("hash", MapTypeStructOps) }, `"hash" is of type struct_ops`},
-		"function that returns type": {func(d damaged) { d.put(d.btf.word(d.id(btfFunc, "called"), 8), 8, 9999) }, "refers to type 9999"},
-		"function without prototype": {func(d damaged) { d.put(d.id(btfFunc, "called"), 8, d.id(btfInt, "int")) }, "no prototype"},
-		"type that is itself":        {func(d damaged) { d.put(d.id(btfTypedef, "number"), 8, d.id(btfTypedef, "number")) }, `"number", is nested`},
-		"struct in itself": {func(d damaged) {
+		"section twice":              {func(d damagedObject) { copy(d.section("license")[:4], d.section(".maps")[:4]) }, `section ".maps" is there twice`},
+		"maps of symbols":            {func(d damagedObject) { copy(d.section(".symtab")[:4], d.section(".maps")[:4]) }, `section ".maps" is`},
+		"section of 4 GiB":           {func(d damagedObject) { put32(d.section(".maps")[36:], 1) }, "has 4294967"},
+		"struct_ops map in .maps":    {func(d damagedObject) { d.setMapType("hash", MapTypeStructOps) }, `"hash" is of type struct_ops`},
+		"function that returns type": {func(d damagedObject) { d.put(d.btf.word(d.id(btfFunc, "called"), 8), 8, 9999) }, "refers to type 9999"},
+		"function without prototype": {func(d damagedObject) { d.put(d.id(btfFunc, "called"), 8, d.id(btfInt, "int")) }, "no prototype"},
+		"type that is itself":        {func(d damagedObject) { d.put(d.id(btfTypedef, "number"), 8, d.id(btfTypedef, "number")) }, `"number", is nested`},
+		"struct in itself": {func(d damagedObject) {
 			id := d.id(btfStruct, "tcp_congestion_ops")
 			d.put(id, d.member(id, "name")+4, id)
 		}, "nested too deep or in itself"},
-		"bit field without a size": {func(d damaged) { d.put(d.id(btfInt, "unsigned int"), 8, 0) }, "bit field without a size"},
-		"negative access": {func(d damaged) {
+		"bit field without a size": {func(d damagedObject) { d.put(d.id(btfInt, "unsigned int"), 8, 0) }, "bit field without a size"},
+		"negative access": {func(d damagedObject) {
 			at := bytes.Index(d.btf.strings, []byte("\x000:0\x00"))
 			d.btf.strings[at+1] = '-'
 		}, `access "-:0"`},
-		"kfunc that is a struct":     {func(d damaged) { d.put(d.id(btfDatasec, ".ksyms"), 12, d.id(btfStruct, "task_struct")) }, "others than variables"},
-		"configuration that is code": {func(d damaged) { d.put(d.id(btfDatasec, ".kconfig"), 12, d.id(btfFunc, "called")) }, "others than variables"},
-		"configuration of 2 GiB": {func(d damaged) {
+		"kfunc that is a struct":     {func(d damagedObject) { d.put(d.id(btfDatasec, ".ksyms"), 12, d.id(btfStruct, "task_struct")) }, "others than variables"},
+		"configuration that is code": {func(d damagedObject) { d.put(d.id(btfDatasec, ".kconfig"), 12, d.id(btfFunc, "called")) }, "others than variables"},
+		"configuration of 2 GiB": {func(d damagedObject) {
 			d.put(d.btf.word(d.id(btfVar, "CONFIG_DEFAULT_HOSTNAME"), 8), 20, math.MaxInt32)
 		}, "CONFIG_DEFAULT_HOSTNAME"},
-		"member beyond struct_ops": {func(d damaged) {
+		"member beyond struct_ops": {func(d damagedObject) {
 			id := d.id(btfStruct, "tcp_congestion_ops")
 			d.put(id, d.member(id, "init")+8, 20*8)
 		}, `member "init" outside`},
-		"bit field in struct_ops": {func(d damaged) {
+		"bit field in struct_ops": {func(d damagedObject) {
 			id := d.id(btfStruct, "tcp_congestion_ops")
 			d.put(id, 4, d.btf.word(id, 4)|1<<31)
 			d.put(id, d.member(id, "name")+4, d.id(btfInt, "int"))
 			d.put(id, d.member(id, "name")+8, 8<<24)
 		}, `member "name", a bit field`},
-		"struct of 2 GiB":              {func(d damaged) { d.put(d.id(btfStruct, "task_struct"), 8, 1<<31) }, "has 2147483648 bytes"},
-		"name beyond the names":        {func(d damaged) { d.put(d.id(btfStruct, "task_struct"), 0, 1<<20) }, "name at byte 1048576"},
-		"kind that is unknown":         {func(d damaged) { d.put(1, 4, 31<<24) }, "unknown kind 31"},
-		"names without an end":         {func(d damaged) { d.btf.strings[len(d.btf.strings)-1] = 'x' }, "corrupt strings"},
-		"types of another order":       {func(d damaged) { slices.Reverse(d.once[".BTF"].data[:2]) }, "byte order"},
-		"relocations of another order": {func(d damaged) { slices.Reverse(d.once[".BTF.ext"].data[:2]) }, "byte order"},
-		"types beyond the section":     {func(d damaged) { put32(d.once[".BTF"].data[16:], 1<<20) }, "strings end"},
+		"struct of 2 GiB":              {func(d damagedObject) { d.put(d.id(btfStruct, "task_struct"), 8, 1<<31) }, "has 2147483648 bytes"},
+		"name beyond the names":        {func(d damagedObject) { d.put(d.id(btfStruct, "task_struct"), 0, 1<<20) }, "name at byte 1048576"},
+		"kind that is unknown":         {func(d damagedObject) { d.put(1, 4, 31<<24) }, "unknown kind 31"},
+		"names without an end":         {func(d damagedObject) { d.btf.strings[len(d.btf.strings)-1] = 'x' }, "corrupt strings"},
+		"types of another order":       {func(d damagedObject) { slices.Reverse(d.once[".BTF"].data[:2]) }, "byte order"},
+		"relocations of another order": {func(d damagedObject) { slices.Reverse(d.once[".BTF.ext"].data[:2]) }, "byte order"},
+		"types beyond the section":     {func(d damagedObject) { put32(d.once[".BTF"].data[16:], 1<<20) }, "strings end"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDamaged(t, partsObject)
@@ -160,7 +160,7 @@ func TestMalformedObjects(t *testing.T) {
 }
 
 // setMapType changes the type of a map in its definition.
-func (d damaged) setMapType(name string, mapType MapType) {
+func (d damagedObject) setMapType(name string, mapType MapType) {
 	def := d.btf.word(d.id(btfVar, name), 8)
 	pointer := d.btf.word(def, d.member(def, "type")+4)
 	d.put(d.btf.word(pointer, 8), 20, uint32(mapType))
