@@ -1083,6 +1083,22 @@ func TestReopenedEventWritesToTheSameMemory(t *testing.T) {
 				}
 			}
 		}
+		// A wait is for the first event's descriptor.
+		done := make(chan error, 1)
+		go func() {
+			_, err := r.Read()
+			done <- err
+		}()
+		time.Sleep(20 * time.Millisecond)
+		trigger(1)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("the wait doesn't end")
+		}
 		if again, err := r.Buffer(cpu); err != nil || &again[0] != &memory[0] {
 			t.Errorf("the buffer moved, %v", err)
 		}
