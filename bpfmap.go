@@ -89,6 +89,9 @@ func CalcMapValueSize(valueSize int, mapType MapType) (int, error) {
 // bytes and of as many as [CalcMapValueSize] says. The methods that take slices check their length.
 // The bytes may be a part of anything, such as a struct with Go pointers. Queues, stacks and bloom filters
 // have no keys: theirs is nil or, for the methods that take slices, an empty slice.
+//
+// The zero value is a map that is closed. So is nil, except that the methods which a BPFMap has in common with a
+// [BPFMapLow] panic: they are promoted from a struct in it, which nil doesn't have.
 type BPFMap struct {
 	elements
 	module *Module
@@ -124,8 +127,19 @@ func (m *BPFMap) refresh() {
 	}
 }
 
+// in returns the operations on the map's elements; for nil, those of a map that is closed.
+func (m *BPFMap) in() *elements {
+	if m == nil {
+		return noElements
+	}
+	return &m.elements
+}
+
 // Module returns the module that the map belongs to.
 func (m *BPFMap) Module() *Module {
+	if m == nil {
+		return nil
+	}
 	return m.module
 }
 
@@ -133,26 +147,26 @@ func (m *BPFMap) Module() *Module {
 //
 // Deprecated: use Module.
 func (m *BPFMap) GetModule() *Module {
-	return m.module
+	return m.Module()
 }
 
 // GetName is the older name of Name.
 //
 // Deprecated: use Name.
 func (m *BPFMap) GetName() string {
-	return m.name
+	return m.in().name
 }
 
 // GetFd is the older name of FileDescriptor.
 //
 // Deprecated: use FileDescriptor.
 func (m *BPFMap) GetFd() int {
-	return m.FileDescriptor()
+	return m.in().FileDescriptor()
 }
 
 // property returns a property of the map; the zero value once the module is closed.
 func property[T any](m *BPFMap, get func(*C.struct_bpf_map) T) (value T) {
-	if m.guard.use() != nil {
+	if m.in().guard.use() != nil {
 		return value
 	}
 	defer m.guard.done()
@@ -180,7 +194,7 @@ func (m *BPFMap) GetMaxEntries() uint32 {
 //
 // Implements: bpf_map__set_max_entries
 func (m *BPFMap) SetMaxEntries(maxEntries uint32) error {
-	return m.changeBeforeLoad(fmt.Sprintf("set capacity of map %q to %d", m.name, maxEntries), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set capacity of map %q to %d", m.in().name, maxEntries), func() error {
 		if maxEntries != 1 && bool(C.bpf_map__is_internal(m.c)) {
 			return errVariables
 		}
@@ -204,7 +218,7 @@ func (m *BPFMap) Resize(maxEntries uint32) error {
 //
 // Implements: bpf_map__pin
 func (m *BPFMap) Pin(pinPath string) error {
-	return m.pinned(fmt.Sprintf("pin map %q at %q", m.name, pinPath), pinPath, func(path *C.char) C.int {
+	return m.pinned(fmt.Sprintf("pin map %q at %q", m.in().name, pinPath), pinPath, func(path *C.char) C.int {
 		return C.bpf_map__pin(m.c, path)
 	})
 }
@@ -213,7 +227,7 @@ func (m *BPFMap) Pin(pinPath string) error {
 //
 // Implements: bpf_map__unpin
 func (m *BPFMap) Unpin(pinPath string) error {
-	return m.pinned(fmt.Sprintf("unpin map %q from %q", m.name, pinPath), pinPath, func(path *C.char) C.int {
+	return m.pinned(fmt.Sprintf("unpin map %q from %q", m.in().name, pinPath), pinPath, func(path *C.char) C.int {
 		return C.bpf_map__unpin(m.c, path)
 	})
 }
@@ -251,7 +265,7 @@ func (m *BPFMap) GetPinPath() string {
 //
 // Implements: bpf_map__set_pin_path
 func (m *BPFMap) SetPinPath(pinPath string) error {
-	return m.pinned(fmt.Sprintf("set pin path of map %q to %q", m.name, pinPath), pinPath, func(path *C.char) C.int {
+	return m.pinned(fmt.Sprintf("set pin path of map %q to %q", m.in().name, pinPath), pinPath, func(path *C.char) C.int {
 		return C.bpf_map__set_pin_path(m.c, path)
 	})
 }
@@ -265,7 +279,7 @@ func (m *BPFMap) IsPinned() bool {
 
 // change runs a call that changes the map.
 func (m *BPFMap) change(what string, call func() error) error {
-	if err := m.guard.lock(); err != nil {
+	if err := m.in().guard.lock(); err != nil {
 		return failed(err, "%s", what)
 	}
 	defer m.guard.unlock()
@@ -280,7 +294,7 @@ func (m *BPFMap) changeBeforeLoad(what string, call func() error) error {
 
 // set runs a setter of libbpf's, which must be called before the load.
 func (m *BPFMap) set(what string, value any, call func() C.int) error {
-	return m.changeBeforeLoad(fmt.Sprintf("set %s of map %q to %v", what, m.name, value), func() error { return codeOf(call()) })
+	return m.changeBeforeLoad(fmt.Sprintf("set %s of map %q to %v", what, m.in().name, value), func() error { return codeOf(call()) })
 }
 
 // errVariables is that of a change which a map behind variables can't have: libbpf has mapped its memory for
@@ -325,7 +339,7 @@ func (m *BPFMap) holdsVariables() bool {
 //
 // Implements: bpf_map__set_type
 func (m *BPFMap) SetType(mapType MapType) error {
-	return m.changeBeforeLoad(fmt.Sprintf("set type of map %q to %v", m.name, mapType), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set type of map %q to %v", m.in().name, mapType), func() error {
 		if err := m.retype(mapType); err != nil {
 			return err
 		}
@@ -346,7 +360,7 @@ func (m *BPFMap) SetKeySize(size uint32) error {
 //
 // Implements: bpf_map__set_value_size
 func (m *BPFMap) SetValueSize(size uint32) error {
-	return m.changeBeforeLoad(fmt.Sprintf("set value size of map %q to %d", m.name, size), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set value size of map %q to %d", m.in().name, size), func() error {
 		if m.holdsVariables() && int64(size) != int64(m.valueSize) {
 			// Older ones leave the memory as it is, and unmap what it would be then.
 			if err := needLibbpf(1, 3, "bpf_map__set_value_size for variables"); err != nil {
@@ -459,7 +473,7 @@ func (m *BPFMap) IsInternal() bool {
 // Implements: bpf_map__initial_value
 func (m *BPFMap) InitialValue() ([]byte, error) {
 	var value []byte
-	err := m.change(fmt.Sprintf("get initial value of map %q", m.name), func() (err error) {
+	err := m.change(fmt.Sprintf("get initial value of map %q", m.in().name), func() (err error) {
 		if value, err = m.newValue(0); err == nil {
 			copy(value, m.initialValue())
 		}
@@ -476,7 +490,7 @@ func (m *BPFMap) InitialValue() ([]byte, error) {
 //
 // Implements: bpf_map__set_initial_value
 func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
-	return m.changeBeforeLoad(fmt.Sprintf("set initial value of map %q", m.name), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set initial value of map %q", m.in().name), func() error {
 		if value == nil {
 			return fmt.Errorf("nil value: %w", syscall.EINVAL)
 		}
@@ -490,7 +504,7 @@ func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
 //
 // Implements: bpf_map__reuse_fd
 func (m *BPFMap) ReuseFD(fd int) error {
-	return m.changeBeforeLoad(fmt.Sprintf("reuse descriptor %d as map %q", fd, m.name), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("reuse descriptor %d as map %q", fd, m.in().name), func() error {
 		// libbpf believes /proc where the kernel says that it is no map.
 		info, err := GetMapInfoByFD(fd)
 		if err != nil {
@@ -516,7 +530,7 @@ var ErrNoInnerMap = errors.New("map has no inner map")
 // Implements: bpf_map__inner_map
 func (m *BPFMap) InnerMapInfo() (*BPFMapInfo, error) {
 	var info *BPFMapInfo
-	err := m.change(fmt.Sprintf("get inner map of map %q", m.name), func() error {
+	err := m.change(fmt.Sprintf("get inner map of map %q", m.in().name), func() error {
 		c, errno := C.bpf_map__inner_map(m.c)
 		if c == nil {
 			if errno == nil || errno == syscall.EINVAL {
@@ -549,7 +563,7 @@ func (m *BPFMap) InnerMapInfo() (*BPFMapInfo, error) {
 //
 // Implements: bpf_map__set_inner_map_fd
 func (m *BPFMap) SetInnerMap(templateMapFD int) error {
-	return m.changeBeforeLoad(fmt.Sprintf("set inner map of map %q", m.name), func() error {
+	return m.changeBeforeLoad(fmt.Sprintf("set inner map of map %q", m.in().name), func() error {
 		if templateMapFD < 0 {
 			return fmt.Errorf("descriptor %d: %w", templateMapFD, syscall.EBADF)
 		}
@@ -566,7 +580,7 @@ func (m *BPFMap) SetInnerMap(templateMapFD int) error {
 //
 // Implements: bpf_map__attach_struct_ops
 func (m *BPFMap) AttachStructOps() (*BPFLink, error) {
-	return m.module.attach(nil, StructOps, m.name, fmt.Sprintf("attach struct_ops map %q", m.name), func() (*C.struct_bpf_link, error) {
+	return m.Module().attach(nil, StructOps, m.in().name, fmt.Sprintf("attach struct_ops map %q", m.in().name), func() (*C.struct_bpf_link, error) {
 		c, errno := C.bpf_map__attach_struct_ops(m.c)
 		return c, errno
 	})
@@ -577,7 +591,7 @@ func (m *BPFMap) AttachStructOps() (*BPFLink, error) {
 //
 // Implements: bpf_map__lookup_and_delete_elem
 func (m *BPFMap) LookupAndDeleteElem(key, value unsafe.Pointer, valueSize uint64, flags MapFlag) error {
-	return m.operate("look up and delete in", func() error {
+	return m.in().operate("look up and delete in", func() error {
 		size, err := CalcMapValueSize(m.valueSize, m.mapType)
 		if err != nil {
 			return err
@@ -596,7 +610,8 @@ func (m *BPFMap) initialValue() []byte {
 	return unsafe.Slice((*byte)(p), int(size))
 }
 
-// elements are the operations on the elements of a map that is known by its descriptor.
+// elements are the operations on the elements of a map that is known by its descriptor. The zero value is that of
+// a map that is closed.
 type elements struct {
 	guard *guard
 
@@ -609,13 +624,23 @@ type elements struct {
 	maxEntries         uint32
 }
 
+// noElements are those of nil.
+var noElements = new(elements)
+
+// known returns what is known of a map, also after it was closed.
+func known[T any](guard *guard, value *T) T {
+	if guard != nil {
+		guard.mutex.RLock()
+		defer guard.mutex.RUnlock()
+	}
+	return *value
+}
+
 // Name returns the map's name.
 //
 // Implements: bpf_map__name
 func (e *elements) Name() string {
-	e.guard.mutex.RLock()
-	defer e.guard.mutex.RUnlock()
-	return e.name
+	return known(e.guard, &e.name)
 }
 
 // FileDescriptor returns the map's file descriptor, which belongs to the map; -1 if it isn't
@@ -634,27 +659,21 @@ func (e *elements) FileDescriptor() int {
 //
 // Implements: bpf_map__type
 func (e *elements) Type() MapType {
-	e.guard.mutex.RLock()
-	defer e.guard.mutex.RUnlock()
-	return e.mapType
+	return known(e.guard, &e.mapType)
 }
 
 // KeySize returns the size of the map's keys in bytes.
 //
 // Implements: bpf_map__key_size
 func (e *elements) KeySize() int {
-	e.guard.mutex.RLock()
-	defer e.guard.mutex.RUnlock()
-	return e.keySize
+	return known(e.guard, &e.keySize)
 }
 
 // ValueSize returns the size of the map's values in bytes; for per-CPU maps, of one CPU's.
 //
 // Implements: bpf_map__value_size
 func (e *elements) ValueSize() int {
-	e.guard.mutex.RLock()
-	defer e.guard.mutex.RUnlock()
-	return e.valueSize
+	return known(e.guard, &e.valueSize)
 }
 
 // GetValue returns a copy of the value of key. If there is none, errors.Is(err, syscall.ENOENT)
@@ -1041,8 +1060,11 @@ func (e *elements) Iterator() *BPFMapIterator {
 // Next moves to the next key and reports whether there is one. After false, Err says whether that
 // was the end. An iterator stays at the end, except in a map that had no keys: there, it begins anew.
 func (it *BPFMapIterator) Next() bool {
-	if it.err != nil {
+	if it == nil || it.err != nil {
 		return false
+	}
+	if it.elements == nil {
+		it.elements = noElements
 	}
 	var key []byte
 	it.err = it.elements.operate("get next key of", func() (err error) {
@@ -1095,11 +1117,17 @@ func (it *BPFMapIterator) after(key []byte) ([]byte, error) {
 
 // Key returns the key that the last Next found. It belongs to the caller.
 func (it *BPFMapIterator) Key() []byte {
+	if it == nil {
+		return nil
+	}
 	return it.key
 }
 
 // Err returns the error that ended the iteration; nil at the end of the map.
 func (it *BPFMapIterator) Err() error {
+	if it == nil {
+		return os.ErrClosed
+	}
 	return it.err
 }
 
@@ -1212,6 +1240,9 @@ func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
 // programs that were written for libbpfgo close the descriptor themselves.
 //
 // All methods may be called from several goroutines; operations on elements run side by side.
+//
+// The zero value is a map that is closed. So is nil, except that the methods which a BPFMapLow has in common with a
+// [BPFMap] panic: they are promoted from a struct in it, which nil doesn't have.
 type BPFMapLow struct {
 	elements
 }
@@ -1298,6 +1329,14 @@ func GetMapByID(id uint32) (*BPFMapLow, error) {
 	return newBPFMapLow(fd)
 }
 
+// in returns the operations on the map's elements; for nil, those of a map that is closed.
+func (m *BPFMapLow) in() *elements {
+	if m == nil {
+		return noElements
+	}
+	return &m.elements
+}
+
 // newBPFMapLow takes over a descriptor.
 func newBPFMapLow(fd int) (*BPFMapLow, error) {
 	m := &BPFMapLow{elements{guard: new(guard)}}
@@ -1325,7 +1364,7 @@ func (m *BPFMapLow) take(fd int) error {
 
 // Close closes the descriptor. Closing again does nothing.
 func (m *BPFMapLow) Close() error {
-	if m.guard.lock() != nil {
+	if m.in().guard.lock() != nil {
 		return nil
 	}
 	defer m.guard.unlock()
@@ -1335,16 +1374,15 @@ func (m *BPFMapLow) Close() error {
 
 // MaxEntries returns the map's capacity: in elements, or in bytes for ring buffers.
 func (m *BPFMapLow) MaxEntries() uint32 {
-	m.guard.mutex.RLock()
-	defer m.guard.mutex.RUnlock()
-	return m.maxEntries
+	elements := m.in()
+	return known(elements.guard, &elements.maxEntries)
 }
 
 // ReuseFD makes the map the one that fd is a descriptor of: it is duplicated, the descriptor before
 // is closed.
 func (m *BPFMapLow) ReuseFD(fd int) error {
-	what := fmt.Sprintf("reuse descriptor %d as map %q", fd, m.Name())
-	if err := m.guard.lock(); err != nil {
+	what := fmt.Sprintf("reuse descriptor %d as map %q", fd, m.in().Name())
+	if err := m.in().guard.lock(); err != nil {
 		return failed(err, "%s", what)
 	}
 	defer m.guard.unlock()
@@ -1377,5 +1415,5 @@ func (m *BPFMapLow) LookupAndDeleteElem(key, value unsafe.Pointer) error {
 //
 // Implements: bpf_map_lookup_and_delete_elem_flags
 func (m *BPFMapLow) LookupAndDeleteElemFlags(key, value unsafe.Pointer, flags MapFlag) error {
-	return m.operate("look up and delete in", func() error { return m.lookupAndDelete(key, value, flags) })
+	return m.in().operate("look up and delete in", func() error { return m.lookupAndDelete(key, value, flags) })
 }

@@ -73,12 +73,23 @@ type object struct {
 	closeOnce sync.Once
 }
 
+// noObject was closed from the beginning. It is that of nil and zero values of Module and of what belongs to one.
+var noObject = &object{guard: guard{closed: true}, closing: true}
+
+// in returns the object; for nil and the zero value, one that is closed.
+func (m *Module) in() *object {
+	if m == nil || m.object == nil {
+		return noObject
+	}
+	return m.object
+}
+
 // A child is a C object that must be freed before the object it came from.
 type child interface {
 	close()
 }
 
-// A guard keeps what it guards open while calls use it: C memory, file descriptors.
+// A guard keeps what it guards open while calls use it: C memory, file descriptors. A nil guard admits no call.
 type guard struct {
 	mutex  sync.RWMutex
 	closed bool
@@ -87,6 +98,9 @@ type guard struct {
 // use admits a call that may run together with others of its kind. If it returns nil, done must
 // be called.
 func (g *guard) use() error {
+	if g == nil {
+		return os.ErrClosed
+	}
 	g.mutex.RLock()
 	if g.closed {
 		g.mutex.RUnlock()
@@ -99,6 +113,9 @@ func (g *guard) done() { g.mutex.RUnlock() }
 
 // lock admits a call that must be alone. If it returns nil, unlock must be called.
 func (g *guard) lock() error {
+	if g == nil {
+		return os.ErrClosed
+	}
 	g.mutex.Lock()
 	if g.closed {
 		g.mutex.Unlock()
@@ -390,13 +407,13 @@ func (m *Module) BPFLoadObject() error {
 // Implements: bpf_object__prepare
 func (m *Module) Prepare() error {
 	if err := needLibbpf(1, 6, "bpf_object__prepare"); err != nil {
-		return failed(err, "prepare object %q", m.object.name)
+		return failed(err, "prepare object %q", m.in().name)
 	}
 	return m.load("prepare", func(c *C.struct_bpf_object) C.int { return C.bpf_object__prepare(c) }, false)
 }
 
 func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bool) error {
-	o := m.object
+	o := m.in()
 	what := fmt.Sprintf("%s object %q", verb, o.name)
 	if o.btfPath != "" {
 		what += fmt.Sprintf(" with the kernel's BTF from %q", o.btfPath)
@@ -498,7 +515,7 @@ func freeArenas(arenas []reservedArena) {
 //
 // Implements: bpf_object__close
 func (m *Module) Close() {
-	if m == nil {
+	if m == nil || m.object == nil {
 		return
 	}
 	m.cleanup.Stop()
@@ -601,10 +618,10 @@ func (w *modulesAtWork) remove(m *Module) {
 //
 // Implements: bpf_object__find_map_by_name
 func (m *Module) GetMap(mapName string) (*BPFMap, error) {
-	if err := m.object.lock(); err != nil {
+	if err := m.in().lock(); err != nil {
 		return nil, failed(err, "find map %q", mapName)
 	}
-	defer m.object.unlock()
+	defer m.in().unlock()
 	return m.mapByName(mapName)
 }
 
@@ -615,9 +632,9 @@ func (m *Module) mapByName(name string) (*BPFMap, error) {
 		return nil, failed(err, "find map %q", name)
 	}
 	defer C.free(unsafe.Pointer(nameC))
-	c, errno := C.bpf_object__find_map_by_name(m.object.c, nameC)
+	c, errno := C.bpf_object__find_map_by_name(m.in().c, nameC)
 	if c == nil {
-		return nil, failed(pointerError(errno), "find map %q in object %q", name, m.object.name)
+		return nil, failed(pointerError(errno), "find map %q in object %q", name, m.in().name)
 	}
 	return m.mapHandle(c), nil
 }
@@ -647,18 +664,18 @@ func (m *Module) progHandle(c *C.struct_bpf_program) *BPFProg {
 //
 // Implements: bpf_object__find_program_by_name
 func (m *Module) GetProgram(progName string) (*BPFProg, error) {
-	if err := m.object.lock(); err != nil {
+	if err := m.in().lock(); err != nil {
 		return nil, failed(err, "find program %q", progName)
 	}
-	defer m.object.unlock()
+	defer m.in().unlock()
 	name, err := cString(progName)
 	if err != nil {
 		return nil, failed(err, "find program %q", progName)
 	}
 	defer C.free(unsafe.Pointer(name))
-	c, errno := C.bpf_object__find_program_by_name(m.object.c, name)
+	c, errno := C.bpf_object__find_program_by_name(m.in().c, name)
 	if c == nil {
-		return nil, failed(pointerError(errno), "find program %q in object %q", progName, m.object.name)
+		return nil, failed(pointerError(errno), "find program %q in object %q", progName, m.in().name)
 	}
 	return m.progHandle(c), nil
 }
@@ -676,19 +693,27 @@ func (m *Module) Iterator() *BPFObjectIterator {
 	return &BPFObjectIterator{module: m}
 }
 
+// in returns the object; for nil and the zero value, one that is closed.
+func (it *BPFObjectIterator) in() *object {
+	if it == nil {
+		return noObject
+	}
+	return it.module.in()
+}
+
 // NextMap returns the next map; nil after the last, and if the module is closed.
 //
 // Implements: bpf_object__next_map
 func (it *BPFObjectIterator) NextMap() *BPFMap {
-	if it.module.object.lock() != nil {
+	if it.in().lock() != nil {
 		return nil
 	}
-	defer it.module.object.unlock()
+	defer it.in().unlock()
 	var before *C.struct_bpf_map
 	if it.bpfMap != nil {
 		before = it.bpfMap.c
 	}
-	c := C.bpf_object__next_map(it.module.object.c, before)
+	c := C.bpf_object__next_map(it.in().c, before)
 	if c == nil {
 		return nil
 	}
@@ -700,15 +725,15 @@ func (it *BPFObjectIterator) NextMap() *BPFMap {
 //
 // Implements: bpf_object__next_program
 func (it *BPFObjectIterator) NextProgram() *BPFProg {
-	if it.module.object.lock() != nil {
+	if it.in().lock() != nil {
 		return nil
 	}
-	defer it.module.object.unlock()
+	defer it.in().unlock()
 	var before *C.struct_bpf_program
 	if it.prog != nil {
 		before = it.prog.c
 	}
-	c := C.bpf_object__next_program(it.module.object.c, before)
+	c := C.bpf_object__next_program(it.in().c, before)
 	if c == nil {
 		return nil
 	}
@@ -721,13 +746,13 @@ func (it *BPFObjectIterator) NextProgram() *BPFProg {
 // of fixed size, and must not be larger than the variable.
 func (m *Module) InitGlobalVariable(name string, value interface{}) error {
 	if err := m.initGlobalVariable(name, value); err != nil {
-		return failed(err, "set global variable %q of object %q", name, m.object.name)
+		return failed(err, "set global variable %q of object %q", name, m.in().name)
 	}
 	return nil
 }
 
 func (m *Module) initGlobalVariable(name string, value any) error {
-	o := m.object
+	o := m.in()
 	if err := o.lock(); err != nil {
 		return err
 	}

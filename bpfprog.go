@@ -99,13 +99,24 @@ func newBPFProg(m *Module, c *C.struct_bpf_program) *BPFProg {
 
 // GetModule returns the module that the program belongs to.
 func (p *BPFProg) GetModule() *Module {
+	if p == nil {
+		return nil
+	}
 	return p.module
+}
+
+// in returns the object that the program belongs to; for nil and the zero value, one that is closed.
+func (p *BPFProg) in() *object {
+	return p.GetModule().in()
 }
 
 // Name returns the name of the program's function.
 //
 // Implements: bpf_program__name
 func (p *BPFProg) Name() string {
+	if p == nil {
+		return ""
+	}
 	return p.name
 }
 
@@ -113,7 +124,7 @@ func (p *BPFProg) Name() string {
 //
 // Deprecated: use Name.
 func (p *BPFProg) GetName() string {
-	return p.name
+	return p.Name()
 }
 
 // SectionName returns the name of the ELF section that the program is in, such as
@@ -121,6 +132,9 @@ func (p *BPFProg) GetName() string {
 //
 // Implements: bpf_program__section_name
 func (p *BPFProg) SectionName() string {
+	if p == nil {
+		return ""
+	}
 	return p.section
 }
 
@@ -128,7 +142,7 @@ func (p *BPFProg) SectionName() string {
 //
 // Deprecated: use SectionName.
 func (p *BPFProg) GetSectionName() string {
-	return p.section
+	return p.SectionName()
 }
 
 // FileDescriptor returns the file descriptor of the loaded program, which belongs to the module;
@@ -136,10 +150,10 @@ func (p *BPFProg) GetSectionName() string {
 //
 // Implements: bpf_program__fd
 func (p *BPFProg) FileDescriptor() int {
-	if p.module.object.use() != nil {
+	if p.in().use() != nil {
 		return -1
 	}
-	defer p.module.object.done()
+	defer p.in().done()
 	return int(C.bpf_program__fd(p.c))
 }
 
@@ -154,10 +168,10 @@ func (p *BPFProg) GetFd() int {
 //
 // Implements: bpf_program__type
 func (p *BPFProg) GetType() BPFProgType {
-	if p.module.object.use() != nil {
+	if p.in().use() != nil {
 		return 0
 	}
-	defer p.module.object.done()
+	defer p.in().done()
 	return BPFProgType(C.bpf_program__type(p.c))
 }
 
@@ -166,10 +180,10 @@ func (p *BPFProg) GetType() BPFProgType {
 //
 // Implements: bpf_program__set_autoload
 func (p *BPFProg) SetAutoload(autoload bool) error {
-	return p.changeBeforeLoad(fmt.Sprintf("set autoload of program %q", p.name), func() error {
+	return p.changeBeforeLoad(fmt.Sprintf("set autoload of program %q", p.Name()), func() error {
 		// bpf_object__relocate of libbpf 1.7 has relocated only those that load, and find_kernel_btf_id has the
 		// kernel's BTF only if one of them needs it.
-		if autoload && p.module.object.stage == prepared && !bool(C.bpf_program__autoload(p.c)) {
+		if autoload && p.in().stage == prepared && !bool(C.bpf_program__autoload(p.c)) {
 			return syscall.EBUSY
 		}
 		return codeOf(C.bpf_program__set_autoload(p.c, C.bool(autoload)))
@@ -180,10 +194,10 @@ func (p *BPFProg) SetAutoload(autoload bool) error {
 //
 // Implements: bpf_program__autoload
 func (p *BPFProg) Autoload() bool {
-	if p.module.object.use() != nil {
+	if p.in().use() != nil {
 		return false
 	}
-	defer p.module.object.done()
+	defer p.in().done()
 	return bool(C.bpf_program__autoload(p.c))
 }
 
@@ -192,10 +206,10 @@ func (p *BPFProg) Autoload() bool {
 //
 // Implements: bpf_program__set_autoattach
 func (p *BPFProg) SetAutoattach(autoattach bool) {
-	if p.module.object.lock() != nil {
+	if p.in().lock() != nil {
 		return
 	}
-	defer p.module.object.unlock()
+	defer p.in().unlock()
 	C.bpf_program__set_autoattach(p.c, C.bool(autoattach))
 }
 
@@ -203,10 +217,10 @@ func (p *BPFProg) SetAutoattach(autoattach bool) {
 //
 // Implements: bpf_program__autoattach
 func (p *BPFProg) Autoattach() bool {
-	if p.module.object.use() != nil {
+	if p.in().use() != nil {
 		return false
 	}
-	defer p.module.object.done()
+	defer p.in().done()
 	return bool(C.bpf_program__autoattach(p.c))
 }
 
@@ -214,7 +228,7 @@ func (p *BPFProg) Autoattach() bool {
 //
 // Implements: bpf_program__set_type
 func (p *BPFProg) SetType(progType BPFProgType) error {
-	return p.changeBeforeLoad(fmt.Sprintf("set type of program %q to %v", p.name, progType), func() error {
+	return p.changeBeforeLoad(fmt.Sprintf("set type of program %q to %v", p.Name(), progType), func() error {
 		return codeOf(C.bpf_program__set_type(p.c, C.enum_bpf_prog_type(progType)))
 	})
 }
@@ -230,10 +244,10 @@ func (p *BPFProg) SetProgramType(progType BPFProgType) {
 //
 // Implements: bpf_program__expected_attach_type
 func (p *BPFProg) ExpectedAttachType() BPFAttachType {
-	if p.module.object.use() != nil {
+	if p.in().use() != nil {
 		return 0
 	}
-	defer p.module.object.done()
+	defer p.in().done()
 	return BPFAttachType(C.bpf_program__expected_attach_type(p.c))
 }
 
@@ -241,7 +255,7 @@ func (p *BPFProg) ExpectedAttachType() BPFAttachType {
 //
 // Implements: bpf_program__set_expected_attach_type
 func (p *BPFProg) SetExpectedAttachType(attachType BPFAttachType) error {
-	return p.changeBeforeLoad(fmt.Sprintf("set attach type of program %q to %v", p.name, attachType), func() error {
+	return p.changeBeforeLoad(fmt.Sprintf("set attach type of program %q to %v", p.Name(), attachType), func() error {
 		return codeOf(C.bpf_program__set_expected_attach_type(p.c, C.enum_bpf_attach_type(attachType)))
 	})
 }
@@ -259,7 +273,7 @@ func (p *BPFProg) SetAttachType(attachType BPFAttachType) {
 //
 // Implements: bpf_program__set_attach_target
 func (p *BPFProg) SetAttachTarget(attachProgFD int, attachFuncName string) error {
-	return p.changeBeforeLoad(fmt.Sprintf("set attach target of program %q to %q", p.name, attachFuncName), func() error {
+	return p.changeBeforeLoad(fmt.Sprintf("set attach target of program %q to %q", p.Name(), attachFuncName), func() error {
 		fd, err := cInt(attachProgFD, "descriptor")
 		if err != nil {
 			return err
@@ -278,7 +292,7 @@ func (p *BPFProg) SetAttachTarget(attachProgFD int, attachFuncName string) error
 //
 // Implements: bpf_program__pin
 func (p *BPFProg) Pin(path string) error {
-	return p.change(fmt.Sprintf("pin program %q at %q", p.name, path), func() error {
+	return p.change(fmt.Sprintf("pin program %q at %q", p.Name(), path), func() error {
 		abs, err := filepath.Abs(path)
 		if err != nil {
 			return err
@@ -300,7 +314,7 @@ func (p *BPFProg) Pin(path string) error {
 //
 // Implements: bpf_program__unpin
 func (p *BPFProg) Unpin(path string) error {
-	return p.change(fmt.Sprintf("unpin program %q from %q", p.name, path), func() error {
+	return p.change(fmt.Sprintf("unpin program %q from %q", p.Name(), path), func() error {
 		pathC, err := cString(path)
 		if err != nil {
 			return err
@@ -316,10 +330,10 @@ func (p *BPFProg) Unpin(path string) error {
 
 // PinPath returns where [BPFProg.Pin] pinned the program; the empty string if it isn't pinned.
 func (p *BPFProg) PinPath() string {
-	if p.module.object.use() != nil {
+	if p.in().use() != nil {
 		return ""
 	}
-	defer p.module.object.done()
+	defer p.in().done()
 	return p.pinPath
 }
 
@@ -335,28 +349,28 @@ func (p *BPFProg) GetPinPath() string {
 func (p *BPFProg) loaded() (C.int, error) {
 	fd := C.bpf_program__fd(p.c)
 	if fd < 0 {
-		return -1, fmt.Errorf("program %q isn't loaded: %w", p.name, syscall.EBADF)
+		return -1, fmt.Errorf("program %q isn't loaded: %w", p.Name(), syscall.EBADF)
 	}
 	return fd, nil
 }
 
 // change runs a call that changes the program.
 func (p *BPFProg) change(what string, call func() error) error {
-	if err := p.module.object.lock(); err != nil {
+	if err := p.in().lock(); err != nil {
 		return failed(err, "%s", what)
 	}
-	defer p.module.object.unlock()
+	defer p.in().unlock()
 	return watched(what, call)
 }
 
 // changeBeforeLoad is change for what must be done before the load.
 func (p *BPFProg) changeBeforeLoad(what string, call func() error) error {
-	return p.change(what, func() error { return p.module.object.stage.beforeLoad(call()) })
+	return p.change(what, func() error { return p.in().stage.beforeLoad(call()) })
 }
 
 // attach attaches the program, which must be loaded, to target, by a call of libbpf's.
 func (p *BPFProg) attach(linkType LinkType, eventName, target string, do func() (*C.struct_bpf_link, error)) (*BPFLink, error) {
-	return p.module.attach(p, linkType, eventName, fmt.Sprintf("attach program %q to %s", p.name, target), do)
+	return p.GetModule().attach(p, linkType, eventName, fmt.Sprintf("attach program %q to %s", p.Name(), target), do)
 }
 
 // AttachGeneric attaches the program to what its section's name says, such as
@@ -365,7 +379,7 @@ func (p *BPFProg) attach(linkType LinkType, eventName, target string, do func() 
 //
 // Implements: bpf_program__attach
 func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
-	return p.attach(Tracing, p.section, fmt.Sprintf("its section's target %q", p.section), func() (*C.struct_bpf_link, error) {
+	return p.attach(Tracing, p.SectionName(), fmt.Sprintf("its section's target %q", p.SectionName()), func() (*C.struct_bpf_link, error) {
 		if c, ok, err := p.attachToFile(); ok {
 			return c, err
 		}
@@ -542,7 +556,7 @@ type TraceOpts struct {
 //
 // Implements: bpf_program__attach_trace, bpf_program__attach_trace_opts
 func (p *BPFProg) AttachTraceOpts(opts TraceOpts) (*BPFLink, error) {
-	return p.attach(Tracing, p.section, fmt.Sprintf("its target %q", p.section), func() (*C.struct_bpf_link, error) {
+	return p.attach(Tracing, p.SectionName(), fmt.Sprintf("its target %q", p.SectionName()), func() (*C.struct_bpf_link, error) {
 		optsC := C.struct_bpf_trace_opts{sz: C.sizeof_struct_bpf_trace_opts, cookie: C.__u64(opts.Cookie)}
 		c, errno := C.bpf_program__attach_trace_opts(p.c, &optsC)
 		return c, errno
@@ -576,7 +590,7 @@ func (p *BPFProg) AttachFreplace(targetFd int, attachFuncName string) (*BPFLink,
 //
 // Implements: bpf_program__attach_lsm
 func (p *BPFProg) AttachLSM() (*BPFLink, error) {
-	return p.attach(LSM, p.section, fmt.Sprintf("security hook %q", p.section), func() (*C.struct_bpf_link, error) {
+	return p.attach(LSM, p.SectionName(), fmt.Sprintf("security hook %q", p.SectionName()), func() (*C.struct_bpf_link, error) {
 		c, errno := C.bpf_program__attach_lsm(p.c)
 		return c, errno
 	})
@@ -944,7 +958,7 @@ func (p *BPFProg) uprobe(pid int, path string, offset uint64, opts UprobeOpts) (
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMulti(pid int, path string, offsets, cookies []uint64) (*BPFLink, error) {
 	if err := needLibbpf(1, 3, "bpf_program__attach_uprobe_multi"); err != nil {
-		return nil, failed(err, "attach program %q", p.name)
+		return nil, failed(err, "attach program %q", p.Name())
 	}
 	return p.attachUprobeMulti(pid, path, "", UprobeMultiOpts{Offsets: offsets, Cookies: cookies})
 }
@@ -954,7 +968,7 @@ func (p *BPFProg) AttachUprobeMulti(pid int, path string, offsets, cookies []uin
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachURetprobeMulti(pid int, path string, offsets, cookies []uint64) (*BPFLink, error) {
 	if err := needLibbpf(1, 3, "bpf_program__attach_uprobe_multi"); err != nil {
-		return nil, failed(err, "attach program %q", p.name)
+		return nil, failed(err, "attach program %q", p.Name())
 	}
 	return p.attachUprobeMulti(pid, path, "", UprobeMultiOpts{Offsets: offsets, Cookies: cookies, Retprobe: true})
 }
@@ -979,7 +993,7 @@ type UprobeMultiOpts struct {
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMultiOpts(pid int, path, pattern string, opts UprobeMultiOpts) (*BPFLink, error) {
 	if err := needLibbpf(1, 3, "bpf_program__attach_uprobe_multi"); err != nil {
-		return nil, failed(err, "attach program %q", p.name)
+		return nil, failed(err, "attach program %q", p.Name())
 	}
 	return p.attachUprobeMulti(pid, path, pattern, opts)
 }
@@ -1319,7 +1333,7 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 			return link, nil
 		}
 	}
-	what := fmt.Sprintf("attach program %q to cgroup %q as %v", p.name, cgroupV2DirPath, attachType)
+	what := fmt.Sprintf("attach program %q to cgroup %q as %v", p.Name(), cgroupV2DirPath, attachType)
 	// The link's own, so that it can be destroyed at any time.
 	fd := -1
 	err := p.change(what, func() error {
@@ -1352,7 +1366,7 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 //
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttachType) error {
-	return p.change(fmt.Sprintf("detach program %q from cgroup %q as %v", p.name, cgroupV2DirPath, attachType), func() error {
+	return p.change(fmt.Sprintf("detach program %q from cgroup %q as %v", p.Name(), cgroupV2DirPath, attachType), func() error {
 		prog, err := p.loaded()
 		if err != nil {
 			return err
@@ -1397,7 +1411,7 @@ const (
 //
 // Implements: bpf_xdp_attach
 func (p *BPFProg) AttachXDPLegacy(deviceName string, flag XDPFlags) error {
-	return p.change(fmt.Sprintf("attach program %q to network interface %q", p.name, deviceName), func() error {
+	return p.change(fmt.Sprintf("attach program %q to network interface %q", p.Name(), deviceName), func() error {
 		index, err := interfaceIndex(deviceName)
 		if err != nil {
 			return err
@@ -1415,7 +1429,7 @@ func (p *BPFProg) AttachXDPLegacy(deviceName string, flag XDPFlags) error {
 //
 // Implements: bpf_xdp_detach
 func (p *BPFProg) DetachXDPLegacy(deviceName string, flag XDPFlags) error {
-	return p.change(fmt.Sprintf("detach program %q from network interface %q", p.name, deviceName), func() error {
+	return p.change(fmt.Sprintf("detach program %q from network interface %q", p.Name(), deviceName), func() error {
 		index, err := interfaceIndex(deviceName)
 		if err != nil {
 			return err
@@ -1467,7 +1481,7 @@ type IterOpts struct {
 //
 // Implements: bpf_program__attach_iter
 func (p *BPFProg) AttachIter(opts IterOpts) (*BPFLink, error) {
-	return p.attach(Iter, p.section, fmt.Sprintf("iterator %q", p.section), func() (*C.struct_bpf_link, error) {
+	return p.attach(Iter, p.SectionName(), fmt.Sprintf("iterator %q", p.SectionName()), func() (*C.struct_bpf_link, error) {
 		kinds := 0
 		for _, asked := range []bool{
 			opts.MapFd != 0,
@@ -1499,11 +1513,11 @@ func (p *BPFProg) AttachIter(opts IterOpts) (*BPFLink, error) {
 //
 // Implements: bpf_program__attach
 func (m *Module) AttachPrograms() error {
-	what := fmt.Sprintf("attach the programs of object %q", m.object.name)
-	if err := m.object.use(); err != nil {
+	what := fmt.Sprintf("attach the programs of object %q", m.in().name)
+	if err := m.in().use(); err != nil {
 		return failed(err, "%s", what)
 	}
-	m.object.done()
+	m.in().done()
 	it := m.Iterator()
 	for prog := it.NextProgram(); prog != nil; prog = it.NextProgram() {
 		if !prog.Autoload() || !prog.Autoattach() || prog.links.Load() > 0 {
@@ -1519,13 +1533,13 @@ func (m *Module) AttachPrograms() error {
 // DetachPrograms destroys all links of the module. It goes on after an error; all errors are in the
 // one that it returns.
 func (m *Module) DetachPrograms() error {
-	what := fmt.Sprintf("detach the programs of object %q", m.object.name)
-	if err := m.object.use(); err != nil {
+	what := fmt.Sprintf("detach the programs of object %q", m.in().name)
+	if err := m.in().use(); err != nil {
 		return failed(err, "%s", what)
 	}
-	m.object.done()
+	m.in().done()
 	var errs []error
-	for _, l := range m.object.links() {
+	for _, l := range m.in().links() {
 		errs = append(errs, (&BPFLink{module: m, handle: l}).Destroy())
 	}
 	return failed(errors.Join(errs...), "%s", what)
@@ -1542,7 +1556,7 @@ const BPFFNone AttachFlag = 0
 //
 // Implements: bpf_prog_attach
 func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags AttachFlag) error {
-	return p.change(fmt.Sprintf("attach program %q to descriptor %d as %v", p.name, targetFd, attachType), func() error {
+	return p.change(fmt.Sprintf("attach program %q to descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
 		prog, err := p.loaded()
 		if err != nil {
 			return err
@@ -1559,7 +1573,7 @@ func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags 
 //
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachGenericFD(targetFd int, attachType BPFAttachType) error {
-	return p.change(fmt.Sprintf("detach program %q from descriptor %d as %v", p.name, targetFd, attachType), func() error {
+	return p.change(fmt.Sprintf("detach program %q from descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
 		prog, err := p.loaded()
 		if err != nil {
 			return err
@@ -1642,7 +1656,7 @@ func (b *runBuffer) took(needed C.__u32, data *[]byte, size *uint32) error {
 //
 // Implements: bpf_prog_test_run_opts
 func (p *BPFProg) Run(opts *RunOpts) error {
-	what := fmt.Sprintf("run program %q", p.name)
+	what := fmt.Sprintf("run program %q", p.Name())
 	// The module can be used, and closed, while the program runs.
 	fd, err := p.duplicate()
 	if err != nil {
@@ -1690,10 +1704,10 @@ func (p *BPFProg) Run(opts *RunOpts) error {
 
 // duplicate returns a new descriptor of the program.
 func (p *BPFProg) duplicate() (int, error) {
-	if err := p.module.object.use(); err != nil {
+	if err := p.in().use(); err != nil {
 		return -1, err
 	}
-	defer p.module.object.done()
+	defer p.in().done()
 	fd, err := p.loaded()
 	if err != nil {
 		return -1, err

@@ -24,12 +24,12 @@ func GetBTFFDByID(id uint32) (int, error) {
 //
 // Implements: bpf_object__btf_fd
 func (m *Module) BTFFD() (int, error) {
-	what := fmt.Sprintf("get the BTF of object %q", m.object.name)
-	if err := m.object.use(); err != nil {
+	what := fmt.Sprintf("get the BTF of object %q", m.in().name)
+	if err := m.in().use(); err != nil {
 		return -1, failed(err, "%s", what)
 	}
-	defer m.object.done()
-	fd := C.bpf_object__btf_fd(m.object.c)
+	defer m.in().done()
+	fd := C.bpf_object__btf_fd(m.in().c)
 	if fd < 0 {
 		return -1, failed(fmt.Errorf("it isn't in the kernel: %w", syscall.ENOENT), "%s", what)
 	}

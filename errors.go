@@ -184,6 +184,9 @@ const verifierLines = 4
 // Error names the program and the reason, and ends in the last lines of the log; where the kernel explains
 // itself behind them (Linux 7.3), in the explanation and the line of the source.
 func (e *VerifierError) Error() string {
+	if e == nil {
+		return "<nil>" // as package fmt prints it
+	}
 	var lines []string
 	for line := range strings.Lines(e.Log) {
 		line = strings.TrimSpace(line)
@@ -213,7 +216,12 @@ func (e *VerifierError) Error() string {
 }
 
 // Unwrap returns the kernel's code.
-func (e *VerifierError) Unwrap() error { return e.err }
+func (e *VerifierError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.err
+}
 
 // An unsupportedError names a function that the libbpf at hand doesn't have.
 type unsupportedError struct {

@@ -407,7 +407,7 @@ func newReader(kind string, maps []*BPFMap, events *perfEvents, add func(c *C.st
 
 func (r *reader) add(bpfMap *BPFMap, add func(*C.struct_golibbpf_reader, C.int) C.int) error {
 	what := "make " + r.what
-	object := bpfMap.module.object
+	object := bpfMap.module.in()
 	if err := object.use(); err != nil {
 		return failed(err, "%s", what)
 	}
@@ -1167,8 +1167,8 @@ const (
 
 // newFeeder returns a feeder that m owns, with one feed.
 func newFeeder(m *Module, f *feed) (*feeder, error) {
-	fr := &feeder{object: m.object, feeds: []*feed{f}, halted: make(chan struct{}), ended: make(chan struct{})}
-	if err := m.object.adopt(fr); err != nil {
+	fr := &feeder{object: m.in(), feeds: []*feed{f}, halted: make(chan struct{}), ended: make(chan struct{})}
+	if err := m.in().adopt(fr); err != nil {
 		fr.close()
 		return nil, failed(err, "make %s", f.reader.what)
 	}

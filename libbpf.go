@@ -21,7 +21,8 @@
 // A Module owns its maps, programs, links and buffers; [Module.Close] closes what is still open.
 // Every Close and Destroy may be called twice and from any goroutine. After it, methods that
 // return an error return one for which errors.Is(err, os.ErrClosed) holds, the others return what
-// is still known or a zero value; none crashes.
+// is still known or a zero value; none crashes. Nil and zero values of the types are like what was
+// closed, except for some methods of a nil [BPFMap] or [BPFMapLow] and for [TcHook], see there.
 //
 // # Errors
 //

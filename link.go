@@ -64,6 +64,17 @@ type BPFLink struct {
 	handle   *link
 }
 
+// noLink is that of nil and of the zero value.
+var noLink = &link{guard: guard{closed: true}}
+
+// in returns the link's C side; for nil and the zero value, one that is closed.
+func (l *BPFLink) in() *link {
+	if l == nil || l.handle == nil {
+		return noLink
+	}
+	return l.handle
+}
+
 // A link owns the C side of a BPFLink.
 type link struct {
 	guard
@@ -107,7 +118,7 @@ func (l *link) close() { _, _ = l.destroy() }
 // attach makes the module own the link that do, a call of libbpf's, makes of prog, or of a map if that
 // is nil.
 func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string, do func() (*C.struct_bpf_link, error)) (*BPFLink, error) {
-	if err := m.object.lock(); err != nil {
+	if err := m.in().lock(); err != nil {
 		return nil, failed(err, "%s", what)
 	}
 	var link *BPFLink
@@ -122,7 +133,7 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 		link, err = m.newLink(c, prog, linkType, eventName)
 		return err
 	})
-	m.object.unlock()
+	m.in().unlock()
 	if err != nil {
 		if link != nil {
 			_ = link.Destroy()
@@ -140,7 +151,7 @@ func (m *Module) newLink(c *C.struct_bpf_link, prog *BPFProg, linkType LinkType,
 func (m *Module) own(handle *link, prog *BPFProg, linkType LinkType) (*BPFLink, error) {
 	handle.setProgram(prog)
 	atWork.add(m, 1)
-	if err := m.object.adopt(handle); err != nil {
+	if err := m.in().adopt(handle); err != nil {
 		atWork.add(m, -1)
 		handle.close()
 		return nil, err
@@ -153,19 +164,19 @@ func (m *Module) own(handle *link, prog *BPFProg, linkType LinkType) (*BPFLink, 
 //
 // Implements: bpf_link__destroy
 func (l *BPFLink) Destroy() error {
-	destroyed, err := l.handle.destroy()
+	destroyed, err := l.in().destroy()
 	if destroyed {
-		l.module.object.disown(l.handle)
+		l.module.in().disown(l.handle)
 		atWork.add(l.module, -1)
 	}
-	return failed(err, "destroy link to %q", l.handle.name)
+	return failed(err, "destroy link to %q", l.in().name)
 }
 
 // DestroyLegacy is [BPFLink.Destroy] for what [BPFProg.AttachCgroupLegacy] attached without a link; it
 // is an error for other links. The link's own type counts, not linkType.
 func (l *BPFLink) DestroyLegacy(linkType LinkType) error {
-	if l.linkType != CgroupLegacy && l.handle.open() {
-		return failed(fmt.Errorf("it is no legacy link: %w", syscall.EINVAL), "destroy link to %q", l.handle.name)
+	if l.in().open() && l.linkType != CgroupLegacy {
+		return failed(fmt.Errorf("it is no legacy link: %w", syscall.EINVAL), "destroy link to %q", l.in().name)
 	}
 	return l.Destroy()
 }
@@ -197,11 +208,11 @@ var errNoLink = fmt.Errorf("the program is attached without a link: %w", errors.
 //
 // Implements: bpf_link__fd
 func (l *BPFLink) FileDescriptor() int {
-	if l.handle.useLink() != nil {
+	if l.in().useLink() != nil {
 		return -1
 	}
-	defer l.handle.done()
-	return int(C.bpf_link__fd(l.handle.c))
+	defer l.in().done()
+	return int(C.bpf_link__fd(l.in().c))
 }
 
 // GetFd is the older name of [BPFLink.FileDescriptor].
@@ -216,13 +227,13 @@ func (l *BPFLink) GetFd() int {
 //
 // Implements: bpf_link__pin
 func (l *BPFLink) Pin(pinPath string) error {
-	return l.change(fmt.Sprintf("pin link to %q at %q", l.handle.name, pinPath), func() error {
+	return l.change(fmt.Sprintf("pin link to %q at %q", l.in().name, pinPath), func() error {
 		path, err := cString(pinPath)
 		if err != nil {
 			return err
 		}
 		defer C.free(unsafe.Pointer(path))
-		return codeOf(C.bpf_link__pin(l.handle.c, path))
+		return codeOf(C.bpf_link__pin(l.in().c, path))
 	})
 }
 
@@ -230,8 +241,8 @@ func (l *BPFLink) Pin(pinPath string) error {
 //
 // Implements: bpf_link__unpin
 func (l *BPFLink) Unpin() error {
-	return l.change(fmt.Sprintf("unpin link to %q", l.handle.name), func() error {
-		return codeOf(C.bpf_link__unpin(l.handle.c))
+	return l.change(fmt.Sprintf("unpin link to %q", l.in().name), func() error {
+		return codeOf(C.bpf_link__unpin(l.in().c))
 	})
 }
 
@@ -239,11 +250,11 @@ func (l *BPFLink) Unpin() error {
 //
 // Implements: bpf_link__pin_path
 func (l *BPFLink) PinPath() string {
-	if l.handle.useLink() != nil {
+	if l.in().useLink() != nil {
 		return ""
 	}
-	defer l.handle.done()
-	return C.GoString(C.bpf_link__pin_path(l.handle.c))
+	defer l.in().done()
+	return C.GoString(C.bpf_link__pin_path(l.in().c))
 }
 
 // UpdateProgram puts prog, a loaded program of the same type, in the place of the one that is
@@ -251,22 +262,22 @@ func (l *BPFLink) PinPath() string {
 //
 // Implements: bpf_link__update_program
 func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
-	what := fmt.Sprintf("update link to %q", l.handle.name)
+	what := fmt.Sprintf("update link to %q", l.in().name)
 	if prog == nil {
 		return failed(fmt.Errorf("nil program: %w", syscall.EINVAL), "%s", what)
 	}
-	if err := prog.module.object.use(); err != nil {
+	if err := prog.in().use(); err != nil {
 		return failed(err, "%s with program %q", what, prog.name)
 	}
-	defer prog.module.object.done()
+	defer prog.in().done()
 	return l.change(fmt.Sprintf("%s with program %q", what, prog.name), func() error {
 		if _, err := prog.loaded(); err != nil {
 			return err
 		}
-		if err := codeOf(C.bpf_link__update_program(l.handle.c, prog.c)); err != nil {
+		if err := codeOf(C.bpf_link__update_program(l.in().c, prog.c)); err != nil {
 			return err
 		}
-		l.handle.setProgram(prog)
+		l.in().setProgram(prog)
 		return nil
 	})
 }
@@ -277,7 +288,7 @@ func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
 //
 // Implements: bpf_link__update_map
 func (l *BPFLink) UpdateMap(bpfMap *BPFMap) error {
-	what := fmt.Sprintf("update link to %q", l.handle.name)
+	what := fmt.Sprintf("update link to %q", l.in().name)
 	if bpfMap == nil {
 		return failed(fmt.Errorf("nil map: %w", syscall.EINVAL), "%s", what)
 	}
@@ -289,22 +300,22 @@ func (l *BPFLink) UpdateMap(bpfMap *BPFMap) error {
 		return failed(err, "%s", what)
 	}
 	defer bpfMap.guard.done()
-	if l.linkType != StructOps {
-		// For which libbpf would take the link nevertheless.
-		return failed(fmt.Errorf("it is no link of a struct_ops map: %w", syscall.EINVAL), "%s", what)
-	}
 	return l.change(what, func() error {
-		return codeOf(C.bpf_link__update_map(l.handle.c, bpfMap.c))
+		if l.linkType != StructOps {
+			// For which libbpf would take the link nevertheless.
+			return fmt.Errorf("it is no link of a struct_ops map: %w", syscall.EINVAL)
+		}
+		return codeOf(C.bpf_link__update_map(l.in().c, bpfMap.c))
 	})
 }
 
 // change runs a call that changes the link.
 func (l *BPFLink) change(what string, call func() error) error {
-	if err := l.handle.lock(); err != nil {
+	if err := l.in().lock(); err != nil {
 		return failed(err, "%s", what)
 	}
-	defer l.handle.unlock()
-	if l.handle.c == nil {
+	defer l.in().unlock()
+	if l.in().c == nil {
 		return failed(errNoLink, "%s", what)
 	}
 	return watched(what, call)
@@ -321,12 +332,12 @@ type BPFLinkReader struct {
 //
 // Implements: bpf_iter_create
 func (l *BPFLink) Reader() (*BPFLinkReader, error) {
-	what := fmt.Sprintf("read from link to %q", l.handle.name)
-	if err := l.handle.useLink(); err != nil {
+	what := fmt.Sprintf("read from link to %q", l.in().name)
+	if err := l.in().useLink(); err != nil {
 		return nil, failed(err, "%s", what)
 	}
-	defer l.handle.done()
-	fd := C.bpf_iter_create(C.bpf_link__fd(l.handle.c))
+	defer l.in().done()
+	fd := C.bpf_iter_create(C.bpf_link__fd(l.in().c))
 	if err := codeOf(fd); err != nil {
 		return nil, failed(err, "%s", what)
 	}

@@ -45,7 +45,8 @@ type TcOpts struct {
 // SchedCls are attached by netlink. What is attached stays until [TcHook.Detach] or
 // [TcHook.Destroy], also when the process ends.
 //
-// All methods may be called from several goroutines. There is nothing to close.
+// All methods may be called from several goroutines. There is nothing to close. The zero value is a hook
+// without interface and place. The methods of nil that return an error return syscall.EINVAL.
 type TcHook struct {
 	mutex sync.Mutex
 	c     C.struct_bpf_tc_hook
@@ -55,12 +56,15 @@ type TcHook struct {
 
 // TcHookInit returns a hook; which interface and place it is are set by its methods.
 func (m *Module) TcHookInit() *TcHook {
-	return &TcHook{c: C.struct_bpf_tc_hook{sz: C.sizeof_struct_bpf_tc_hook}}
+	return new(TcHook)
 }
 
 // SetInterfaceByIndex makes the hook one of the interface with the given index. An index beyond 32 bits is an error of
 // the calls that need it.
 func (hook *TcHook) SetInterfaceByIndex(ifaceIdx int) {
+	if hook == nil {
+		return
+	}
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
 	hook.c.ifindex, hook.interfaceErr = cInt(ifaceIdx, "network interface")
@@ -69,6 +73,9 @@ func (hook *TcHook) SetInterfaceByIndex(ifaceIdx int) {
 // SetInterfaceByName makes the hook one of the interface with the given name. If there is none,
 // errors.Is(err, syscall.ENODEV) holds.
 func (hook *TcHook) SetInterfaceByName(ifaceName string) error {
+	if hook == nil {
+		return failed(errNoHook, "set network interface %q", ifaceName)
+	}
 	index, err := interfaceIndex(ifaceName)
 	if err != nil {
 		return err
@@ -79,6 +86,9 @@ func (hook *TcHook) SetInterfaceByName(ifaceName string) error {
 
 // GetInterfaceIndex returns the index of the hook's interface, 0 if none is set.
 func (hook *TcHook) GetInterfaceIndex() int {
+	if hook == nil {
+		return 0
+	}
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
 	return int(hook.c.ifindex)
@@ -86,6 +96,9 @@ func (hook *TcHook) GetInterfaceIndex() int {
 
 // SetAttachPoint says which place of the interface the hook is.
 func (hook *TcHook) SetAttachPoint(attachPoint TcAttachPoint) {
+	if hook == nil {
+		return
+	}
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
 	hook.c.attach_point = uint32(attachPoint)
@@ -94,6 +107,9 @@ func (hook *TcHook) SetAttachPoint(attachPoint TcAttachPoint) {
 // SetParent says which class a hook of [BPFTcCustom] belongs to, by its major and minor number of 16
 // bits each. Larger ones are an error of the calls that need them.
 func (hook *TcHook) SetParent(a int, b int) {
+	if hook == nil {
+		return
+	}
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
 	hook.c.parent, hook.parentErr = 0, nil
@@ -209,9 +225,15 @@ func (hook *TcHook) do(verb string, call func() C.int) error {
 	return hook.run(verb, func() error { return codeOf(call()) })
 }
 
+var errNoHook = fmt.Errorf("nil TC hook: %w", syscall.EINVAL)
+
 func (hook *TcHook) run(verb string, call func() error) error {
+	if hook == nil {
+		return failed(errNoHook, "%s TC hook", verb)
+	}
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
+	hook.c.sz = C.sizeof_struct_bpf_tc_hook
 	what := fmt.Sprintf("%s TC hook %d of network interface %d", verb, hook.c.attach_point, hook.c.ifindex)
 	if err := errors.Join(hook.interfaceErr, hook.parentErr); err != nil {
 		return failed(err, "%s", what)

@@ -100,7 +100,7 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 	if bpfMap == nil {
 		return nil, failed(fmt.Errorf("nil map: %w", syscall.EINVAL), "make user ring buffer")
 	}
-	o := bpfMap.module.object
+	o := bpfMap.module.in()
 	ring := &userRing{
 		object:  o,
 		what:    fmt.Sprintf("user ring buffer of map %q", bpfMap.name),
