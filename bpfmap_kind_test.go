@@ -204,6 +204,27 @@ func TestKconfigStaysLarge(t *testing.T) {
 	}
 }
 
+// A program that is for tracing no more needs no target in the kernel's BTF. libbpf before 1.2 looks for it.
+func TestTypeOfTracing(t *testing.T) {
+	needBPF(t)
+	m, err := NewModuleFromFile("testdata/iter.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	it := m.Iterator()
+	for prog := it.NextProgram(); prog != nil; prog = it.NextProgram() {
+		if err := prog.SetType(BPFProgTypeXdp); errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	if err := m.BPFLoadObject(); err == nil {
+		t.Error("an iterator's program is one for XDP")
+	}
+}
+
 // What Prepare hasn't relocated can't be loaded any more.
 func TestAutoloadAfterPrepare(t *testing.T) {
 	if err := needLibbpf(1, 6, "bpf_object__prepare"); err != nil {

@@ -224,11 +224,19 @@ func (p *BPFProg) Autoattach() bool {
 	return bool(C.bpf_program__autoattach(p.c))
 }
 
-// SetType sets the program's type, before the load.
+// SetType sets the program's type, before the load; with libbpf 1.2, also of a program that is for tracing, LSM
+// or an extension.
 //
 // Implements: bpf_program__set_type
 func (p *BPFProg) SetType(progType BPFProgType) error {
 	return p.changeBeforeLoad(fmt.Sprintf("set type of program %q to %v", p.Name(), progType), func() error {
+		switch before := BPFProgType(C.bpf_program__type(p.c)); before {
+		case BPFProgTypeTracing, BPFProgTypeLsm, BPFProgTypeExt:
+			// Older ones look for its target all the same, in the kernel's BTF that only those types need.
+			if err := needLibbpf(1, 2, "bpf_program__set_type of a program for tracing"); before != progType && err != nil {
+				return err
+			}
+		}
 		return codeOf(C.bpf_program__set_type(p.c, C.enum_bpf_prog_type(progType)))
 	})
 }
