@@ -37,9 +37,9 @@ var (
 	}
 	netAdminTypes = []BPFProgType{
 		BPFProgTypeSchedCls, BPFProgTypeSchedAct, BPFProgTypeXdp, BPFProgTypeLwtIn, BPFProgTypeLwtOut, BPFProgTypeLwtXmit,
-		BPFProgTypeLwtSeg6Local, BPFProgTypeSkSkb, BPFProgTypeSkMsg, BPFProgTypeLircMode2, BPFProgTypeFlowDissector,
-		BPFProgTypeCgroupDevice, BPFProgTypeCgroupSock, BPFProgTypeCgroupSockAddr, BPFProgTypeCgroupSockopt,
-		BPFProgTypeCgroupSysctl, BPFProgTypeSockOps, BPFProgTypeExt,
+		BPFProgTypeLwtSeg6Local, BPFProgTypeSkSkb, BPFProgTypeSkMsg, BPFProgTypeFlowDissector, BPFProgTypeCgroupDevice,
+		BPFProgTypeCgroupSock, BPFProgTypeCgroupSockAddr, BPFProgTypeCgroupSockopt, BPFProgTypeCgroupSysctl,
+		BPFProgTypeSockOps, BPFProgTypeExt, BPFProgTypeNetfilter,
 	}
 )
 
@@ -53,7 +53,7 @@ func capabilitiesFor(progType BPFProgType) []capability {
 	if slices.Contains(perfmonTypes, progType) {
 		list = append(list, unix.CAP_PERFMON)
 	}
-	if slices.Contains(netAdminTypes, progType) {
+	if slices.Contains(netAdminTypes, progType) || progType == BPFProgTypeLircMode2 && kernelBefore(6, 4) {
 		list = append(list, unix.CAP_NET_ADMIN)
 	}
 	return list
@@ -88,9 +88,12 @@ func (s capabilitySet) lacking(capabilities []capability) []capability {
 // initialUserNamespace is the inode of the user namespace that the system starts with.
 const initialUserNamespace = 0xEFFFFFFD
 
+// inInitialUserNamespace reports whether the thread is in the initial user namespace. It is true as well where /proc
+// isn't mounted or the kernel has no user namespaces.
 func inInitialUserNamespace() bool {
 	var stat unix.Stat_t
-	return unix.Stat("/proc/thread-self/ns/user", &stat) == nil && stat.Ino == initialUserNamespace
+	err := unix.Stat("/proc/thread-self/ns/user", &stat)
+	return err != nil || stat.Ino == initialUserNamespace
 }
 
 // namesOf returns the names of capabilities, or the one that stood for them before Linux 5.8.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -235,12 +236,69 @@ func TestProbeOfUnknownHelper(t *testing.T) {
 	}
 }
 
+// The kernel asks for the capabilities that are named for a type of program, for each of them and no others.
+func TestCapabilitiesForTypes(t *testing.T) {
+	needBPF(t)
+	if kernelBefore(5, 8) {
+		t.Skip("before Linux 5.8, CAP_SYS_ADMIN stands for all of them")
+	}
+	for progType := BPFProgTypeSocketFilter; progType <= BPFProgTypeNetfilter; progType++ {
+		if supported, err := BPFProgramTypeIsSupported(progType); !supported {
+			t.Logf("%v: %v, %v", progType, supported, err)
+			continue
+		}
+		needed := capabilitiesFor(progType)
+		if len(needed) == 0 {
+			continue // it depends on kernel.unprivileged_bpf_disabled
+		}
+		withCapabilities(t, needed, func() {
+			if supported, err := BPFProgramTypeIsSupported(progType); !supported {
+				t.Errorf("%v with %s: %v, %v", progType, namesOf(needed), supported, err)
+			}
+		})
+		for i := range needed {
+			withCapabilities(t, slices.Delete(slices.Clone(needed), i, i+1), func() {
+				supported, err := BPFProgramTypeIsSupported(progType)
+				if supported {
+					t.Errorf("%v is supported without %v", progType, needed[i])
+				}
+				wantErr(t, err, syscall.EPERM, needed[i].String())
+			})
+		}
+	}
+}
+
+// Without /proc, nothing says in which user namespace the thread is: it has the rights that it has.
+func TestRightsWithoutProc(t *testing.T) {
+	needBPF(t)
+	withCapabilities(t, []capability{unix.CAP_SYS_ADMIN}, func() {
+		err := unix.Unshare(unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount("none", "/proc", "tmpfs", 0, "")
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if supported, err := BPFHelperIsSupported(BPFProgTypeSocketFilter, 9999); supported || err != nil {
+			t.Errorf("a helper that isn't there: %v, %v", supported, err)
+		}
+		if missing := effective().lacking([]capability{unix.CAP_BPF}); len(missing) != 0 {
+			t.Errorf("%s are missing", namesOf(missing))
+		}
+	})
+}
+
 func TestCapabilityNames(t *testing.T) {
 	for progType, want := range map[BPFProgType]string{
 		BPFProgTypeSocketFilter: "",
 		BPFProgTypeSkReuseport:  "CAP_BPF",
 		BPFProgTypeKprobe:       "CAP_BPF and CAP_PERFMON",
 		BPFProgTypeXdp:          "CAP_BPF and CAP_NET_ADMIN",
+		BPFProgTypeNetfilter:    "CAP_BPF and CAP_NET_ADMIN",
 		BPFProgTypeExt:          "CAP_BPF and CAP_PERFMON and CAP_NET_ADMIN",
 	} {
 		if got := namesOf(capabilitiesFor(progType)); got != want && !kernelBefore(5, 8) {
