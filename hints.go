@@ -255,6 +255,10 @@ func refusedAttach(linkType LinkType, err error) string {
 			return "the program is attached there already"
 		case is(syscall.E2BIG):
 			return "as many programs as the kernel takes are attached there"
+		case is(syscall.ENOEXEC):
+			return "no instruction that can be probed begins there"
+		case linkType == USDT && is(syscall.ESRCH):
+			return "the object does not include bpf/usdt.bpf.h, or the process is not there or has not mapped the file"
 		}
 	case RawTracepoint, Tracing, LSM:
 		switch {

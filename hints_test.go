@@ -3,6 +3,8 @@ package libbpfgo
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -192,6 +194,9 @@ func TestRefusedAttachments(t *testing.T) {
 		{Kprobe, syscall.EILSEQ, "no instruction"},
 		{Kprobe, syscall.EINVAL, ""},
 		{Uprobe, syscall.EEXIST, "already"},
+		{Uretprobe, syscall.ENOEXEC, "no instruction"},
+		{Uprobe, syscall.ESRCH, ""},
+		{USDT, syscall.ESRCH, "usdt.bpf.h"},
 		{RawTracepoint, syscall.ENOENT, "no such target"},
 		{Tracing, syscall.EBUSY, "already"},
 		{XDP, syscall.EBUSY, "does not go together"},
@@ -223,4 +228,30 @@ func TestAttachToWhatIsTaken(t *testing.T) {
 	wantErr(t, err, syscall.EBUSY, "a program is attached there already")
 	_, err = getProgram(t, loadMain(t), "count").AttachRawTracepoint("no_such_point")
 	wantErr(t, err, syscall.ENOENT, "no such target")
+}
+
+// An attachment that the program is of the wrong type for names the type; an argument that is wrong names itself.
+func TestAttachOfWrongType(t *testing.T) {
+	m := loadAttach(t, "on_xdp", "on_uprobe")
+	prog := getProgram(t, m, "on_uprobe")
+	_, err := prog.AttachXDP("lo")
+	wantErr(t, err, syscall.EINVAL, "the program is of type BPF_PROG_TYPE_KPROBE")
+	_, err = prog.AttachUprobe(-2, "/bin/true", 0)
+	wantErr(t, err, syscall.EINVAL, "process -2")
+	if strings.Contains(err.Error(), "BPF_PROG_TYPE") {
+		t.Error(err)
+	}
+}
+
+// libbpf warns once that an object lacks the maps of static tracepoints, and has ESRCH for every attempt.
+func TestAttachUSDTWithoutMaps(t *testing.T) {
+	prog := getProgram(t, loadAttach(t, "on_uprobe"), "on_uprobe")
+	target := filepath.Join(t.TempDir(), "target")
+	if err := os.WriteFile(target, buildTarget(targetSpec{}), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err := prog.AttachUSDT(-1, target, "test", "probe")
+		wantErr(t, err, syscall.ESRCH, "does not include bpf/usdt.bpf.h")
+	}
 }

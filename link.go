@@ -126,7 +126,11 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 		c, errno := do()
 		if c == nil {
 			err := pointerError(errno)
-			return because(refusedAttach(linkType, err), err)
+			reason := refusedAttach(linkType, err)
+			if reason == "" && err == syscall.EINVAL && prog != nil {
+				reason = fmt.Sprintf("the program is of type %v", BPFProgType(C.bpf_program__type(prog.c)))
+			}
+			return because(reason, err)
 		}
 		// While the object is locked: what libbpf frees with the object, a link may need.
 		var err error
