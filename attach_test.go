@@ -682,6 +682,39 @@ func TestTcHookOptionsAgain(t *testing.T) {
 }
 
 // Numbers that C would cut off are an error of the call that needs them, until others are set.
+// What a hook lacks is named, by each method that needs it.
+func TestTcHookIncomplete(t *testing.T) {
+	m := openMain(t)
+	for want, set := range map[string]func(*TcHook){
+		"network interface": func(hook *TcHook) { hook.SetAttachPoint(BPFTcEgress) },
+		"SetAttachPoint":    func(hook *TcHook) { hook.SetInterfaceByIndex(1) },
+		"ingress, egress and custom": func(hook *TcHook) {
+			hook.SetInterfaceByIndex(1)
+			hook.SetAttachPoint(BPFTcIngressEgress)
+		},
+		"no class": func(hook *TcHook) {
+			hook.SetInterfaceByIndex(1)
+			hook.SetAttachPoint(BPFTcCustom)
+		},
+		"not of BPFTcCustom": func(hook *TcHook) {
+			hook.SetInterfaceByIndex(1)
+			hook.SetAttachPoint(BPFTcIngress)
+			hook.SetParent(1, 2)
+		},
+	} {
+		hook := m.TcHookInit()
+		set(hook)
+		opts := TcOpts{ProgFd: 1, Handle: 1, Priority: 1}
+		wantErr(t, hook.Attach(&opts), syscall.EINVAL, want)
+		wantErr(t, hook.Detach(&opts), syscall.EINVAL, want)
+		wantErr(t, hook.Query(&opts), syscall.EINVAL, want)
+	}
+	hook := m.TcHookInit()
+	hook.SetInterfaceByIndex(1)
+	hook.SetAttachPoint(BPFTcEgress)
+	wantErr(t, hook.Attach(&TcOpts{ProgFd: -2}), syscall.EBADFD, "not loaded")
+}
+
 func TestTcHookRanges(t *testing.T) {
 	m := openMain(t)
 	inOwnNetwork(t, func() {

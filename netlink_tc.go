@@ -147,8 +147,11 @@ func (hook *TcHook) Attach(tcOpts *TcOpts) error {
 		if c.prog_fd, err = cInt(tcOpts.ProgFd, "ProgFd"); err != nil {
 			return err
 		}
-		if c.prog_fd == 0 {
+		switch {
+		case c.prog_fd == 0:
 			return fmt.Errorf("ProgFd is 0: %w", syscall.EINVAL)
+		case c.prog_fd < 0:
+			return fmt.Errorf("ProgFd is %d, which a program has that is not loaded: %w", c.prog_fd, syscall.EBADFD)
 		}
 		if tcOpts.Flags&^BpfTcFReplace != 0 {
 			return fmt.Errorf("flags %#x: %w", tcOpts.Flags, syscall.EINVAL)
@@ -213,12 +216,34 @@ func (hook *TcHook) with(opts *TcOpts, verb string, call func(*C.struct_bpf_tc_o
 		if opts.Priority > math.MaxUint16 {
 			return fmt.Errorf("priority %d: %w", opts.Priority, syscall.EINVAL)
 		}
-		return call(&C.struct_bpf_tc_opts{
+		err := call(&C.struct_bpf_tc_opts{
 			sz:       C.sizeof_struct_bpf_tc_opts,
 			handle:   C.__u32(opts.Handle),
 			priority: C.__u32(opts.Priority),
 		})
+		if err == syscall.EINVAL {
+			return because(hook.wrong(), err)
+		}
+		return err
 	})
+}
+
+// wrong says why no program can be at the hook, if that is so.
+func (hook *TcHook) wrong() string {
+	point := TcAttachPoint(hook.c.attach_point)
+	switch {
+	case hook.c.ifindex <= 0:
+		return "the hook has no network interface (SetInterfaceByName)"
+	case point == BPFTcCustom && hook.c.parent == 0:
+		return "the hook has no class (SetParent)"
+	case point == BPFTcCustom:
+		return ""
+	case point != BPFTcIngress && point != BPFTcEgress:
+		return "the hook's place (SetAttachPoint) is not one of ingress, egress and custom"
+	case hook.c.parent != 0:
+		return "the hook has a class (SetParent), but is not of BPFTcCustom"
+	}
+	return ""
 }
 
 func (hook *TcHook) do(verb string, call func() C.int) error {
