@@ -391,8 +391,9 @@ func readKConfig(path string) (string, error) {
 // failed for any reason as a feature which the kernel doesn't have, for the rest of the process. Some
 // cases remain: other goroutines that use up the descriptors or the memory in the middle of a load,
 // a load by a thread without CAP_BPF where kernel.unprivileged_bpf_disabled is 0, which then can't
-// load BTF, and one without CAP_NET_ADMIN of cgroup_skb programs. A process that loads with different
-// rights at different times makes the first load with all of them.
+// load BTF, one without CAP_NET_ADMIN of cgroup_skb programs, and one without CAP_PERFMON, after which
+// __arg_ctx and bpf_probe_read_kernel() are replaced by what older kernels have. A process that loads with
+// different rights at different times makes the first load with all of them.
 //
 // Implements: bpf_object__load
 func (m *Module) BPFLoadObject() error {
