@@ -3,11 +3,13 @@ package libbpfgo
 import (
 	"bufio"
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -143,6 +145,20 @@ func TestRootImportsNothingOfTheModule(t *testing.T) {
 }
 
 // The C compiler sees what types Go's functions have, and libbpf's callbacks, instead of what we say.
+// Without cgo or Linux, nothing is built but what says so: a file that doesn't import "C" needs a build constraint.
+func TestFilesWithoutCgo(t *testing.T) {
+	for _, system := range []string{"linux", "darwin"} {
+		settings := build.Context{GOOS: system, GOARCH: "amd64", Compiler: "gc", CgoEnabled: false}
+		pkg, err := settings.ImportDir(".", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(pkg.GoFiles, []string{"nocgo.go"}) {
+			t.Errorf("without cgo, %v are built for %s", pkg.GoFiles, system)
+		}
+	}
+}
+
 func TestCallbacksHaveTheirTypes(t *testing.T) {
 	source := string(readFile(t, "helpers_cgo.c"))
 	if !strings.Contains(source, "\n#include \"_cgo_export.h\"\n") {
