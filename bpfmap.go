@@ -930,7 +930,7 @@ func (e *elements) operate(what string, operation func() error) error {
 }
 
 func (e *elements) lookup(key unsafe.Pointer, value []byte, flags MapFlag) error {
-	keyC, err := e.key(key, "key")
+	keyC, err := e.key(key)
 	if err != nil {
 		return err
 	}
@@ -938,7 +938,7 @@ func (e *elements) lookup(key unsafe.Pointer, value []byte, flags MapFlag) error
 }
 
 func (e *elements) lookupAndDelete(key, value unsafe.Pointer, flags MapFlag) error {
-	keyC, err := e.key(key, "key")
+	keyC, err := e.key(key)
 	if err != nil {
 		return err
 	}
@@ -949,7 +949,7 @@ func (e *elements) lookupAndDelete(key, value unsafe.Pointer, flags MapFlag) err
 }
 
 func (e *elements) update(key, value unsafe.Pointer, flags MapFlag) error {
-	keyC, err := e.key(key, "key")
+	keyC, err := e.key(key)
 	if err != nil {
 		return err
 	}
@@ -960,7 +960,7 @@ func (e *elements) update(key, value unsafe.Pointer, flags MapFlag) error {
 }
 
 func (e *elements) delete(key unsafe.Pointer) error {
-	keyC, err := e.key(key, "key")
+	keyC, err := e.key(key)
 	if err != nil {
 		return err
 	}
@@ -968,20 +968,22 @@ func (e *elements) delete(key unsafe.Pointer) error {
 }
 
 func (e *elements) next(key, next unsafe.Pointer) error {
-	nextC, err := e.key(next, "next key")
-	if err != nil {
-		return err
+	if next == nil && e.keySize > 0 {
+		return fmt.Errorf("nil next key: %w", syscall.EFAULT)
 	}
-	return codeOf(C.golibbpf_map_next_key(e.fd, (*C.char)(key), nextC))
+	return codeOf(C.golibbpf_map_next_key(e.fd, (*C.char)(key), (*C.char)(next)))
 }
 
 var errNilValue = fmt.Errorf("nil value: %w", syscall.EFAULT)
 
-// key returns what the kernel takes for a key, and answers for it if there is none. Maps without keys (queues,
-// stacks, bloom filters) take nil alone.
-func (e *elements) key(key unsafe.Pointer, what string) (*C.char, error) {
-	if key == nil && e.keySize > 0 {
-		return nil, fmt.Errorf("nil %s: %w", what, syscall.EFAULT)
+// key returns what the kernel takes for a key. For what the kernel refuses it returns the kernel's error with the
+// reason: maps without keys (queues, stacks, bloom filters) take nil alone, the others do not take it.
+func (e *elements) key(key unsafe.Pointer) (*C.char, error) {
+	switch {
+	case key == nil && e.keySize > 0:
+		return nil, fmt.Errorf("nil key: %w", syscall.EFAULT)
+	case key != nil && e.keySize == 0:
+		return nil, fmt.Errorf("the map has no keys, the key must be nil: %w", syscall.EINVAL)
 	}
 	return (*C.char)(key), nil
 }

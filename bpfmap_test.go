@@ -592,7 +592,12 @@ func TestMapsWithoutKeys(t *testing.T) {
 			wantErr(t, m.UpdateElem(make([]byte, 1), value8(7), 0), syscall.EINVAL, "key of 1 bytes")
 			// What is passed as a key is somebody's mistake.
 			key, value := uint32(1), uint64(7)
-			wantErr(t, m.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)), syscall.EINVAL, "keyless")
+			wantErr(t, m.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)), syscall.EINVAL, "keyless", "has no keys")
+			wantErr(t, m.DeleteKey(unsafe.Pointer(&key)), syscall.EINVAL, "keyless", "has no keys")
+			_, err = m.GetValue(unsafe.Pointer(&key))
+			wantErr(t, err, syscall.EINVAL, "keyless", "has no keys")
+			_, err = m.GetValueAndDeleteKey(unsafe.Pointer(&key))
+			wantErr(t, err, syscall.EINVAL, "keyless", "has no keys")
 		})
 	}
 }
