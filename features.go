@@ -19,7 +19,7 @@ import (
 //
 // Implements: libbpf_probe_bpf_prog_type
 func BPFProgramTypeIsSupported(progType BPFProgType) (bool, error) {
-	return probe(fmt.Sprintf("probe program type %v", progType), func() (bool, error) { return probeProgramType(progType) })
+	return probe(fmt.Sprintf("probe program type %v (%[1]d)", progType), func() (bool, error) { return probeProgramType(progType) })
 }
 
 func probeProgramType(progType BPFProgType) (bool, error) {
@@ -32,7 +32,7 @@ func probeProgramType(progType BPFProgType) (bool, error) {
 //
 // Implements: libbpf_probe_bpf_map_type
 func BPFMapTypeIsSupported(mapType MapType) (bool, error) {
-	return probe(fmt.Sprintf("probe map type %v", mapType), func() (bool, error) {
+	return probe(fmt.Sprintf("probe map type %v (%[1]d)", mapType), func() (bool, error) {
 		result, errno := C.libbpf_probe_bpf_map_type(C.enum_bpf_map_type(mapType), nil)
 		return answer(result, errno, []capability{unix.CAP_BPF, unix.CAP_NET_ADMIN})
 	})
@@ -46,7 +46,7 @@ func BPFMapTypeIsSupported(mapType MapType) (bool, error) {
 //
 // Implements: libbpf_probe_bpf_helper
 func BPFHelperIsSupported(progType BPFProgType, funcId BPFFunc) (bool, error) {
-	return probe(fmt.Sprintf("probe helper function %v of program type %v", funcId, progType), func() (bool, error) {
+	return probe(fmt.Sprintf("probe helper function %v (%[1]d) of program type %[2]v (%[2]d)", funcId, progType), func() (bool, error) {
 		result, errno := C.libbpf_probe_bpf_helper(C.enum_bpf_prog_type(progType), C.enum_bpf_func_id(funcId), nil)
 		if result == 1 && errno != nil {
 			// The verifier has not named the function in its refusal, perhaps as it was not reached.

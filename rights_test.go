@@ -292,6 +292,17 @@ func TestRightsWithoutProc(t *testing.T) {
 	})
 }
 
+// The number is named, as all types and functions without a name have that of 0.
+func TestProbeOfUnknownNumbers(t *testing.T) {
+	needBPF(t)
+	_, err := BPFMapTypeIsSupported(9998)
+	wantErr(t, err, errors.ErrUnsupported, "9998")
+	_, err = BPFProgramTypeIsSupported(9997)
+	wantErr(t, err, errors.ErrUnsupported, "9997")
+	_, err = BPFHelperIsSupported(9997, 9999)
+	wantErr(t, err, errors.ErrUnsupported, "9999", "9997")
+}
+
 func TestCapabilityNames(t *testing.T) {
 	for progType, want := range map[BPFProgType]string{
 		BPFProgTypeSocketFilter: "",
