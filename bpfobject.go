@@ -465,9 +465,7 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 		o.stage = prepared
 	case tried && first:
 		o.stage = loadFailed
-		if e, ok := err.(*opError); ok {
-			e.err = because(o.refusedLoad(e), e.err)
-		}
+		o.explainRefusal(err)
 	}
 	return err
 }

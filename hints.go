@@ -52,11 +52,24 @@ func (s stage) beforeLoad(err error) error {
 	return err
 }
 
+// explainRefusal adds to the error of a load why it may have failed.
+func (o *object) explainRefusal(err error) {
+	switch e := err.(type) {
+	case *opError:
+		e.err = because(o.refusedLoad(e), e.err)
+	case *VerifierError:
+		// The kernel may refuse a type of program with the log of a verifier that has seen no instruction.
+		if errors.Is(e, syscall.EPERM) && strings.Contains(e.Log, "processed 0 insns") {
+			e.err = because(o.refusedProgram(e.Program), e.err)
+		}
+	}
+}
+
 // refusedLoad says why a load may have failed.
 func (o *object) refusedLoad(e *opError) string {
 	for _, warning := range e.warnings {
 		if name, ok := between(warning, "prog '", "': BPF program load failed"); ok && errors.Is(e, syscall.EPERM) {
-			return refusedProgram(BPFProgType(C.bpf_program__type(o.programByName(name))))
+			return o.refusedProgram(name)
 		}
 		if name, ok := between(warning, "map '", "': failed to create"); ok {
 			if c := o.mapByName(name); c != nil {
@@ -99,6 +112,15 @@ func (o *object) mapByName(name string) *C.struct_bpf_map {
 	nameC := C.CString(name)
 	defer C.free(unsafe.Pointer(nameC))
 	return C.bpf_object__find_map_by_name(o.c, nameC)
+}
+
+// refusedProgram says why the kernel may have refused a program by EPERM.
+func (o *object) refusedProgram(name string) string {
+	c := o.programByName(name)
+	if c == nil {
+		return ""
+	}
+	return refusedProgram(BPFProgType(C.bpf_program__type(c)))
 }
 
 // refusedProgram says why the kernel may have refused a program of a type by EPERM.

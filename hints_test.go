@@ -183,6 +183,26 @@ func TestRefusedLoad(t *testing.T) {
 	}
 }
 
+// A program may be refused by EPERM with the verifier's log, too, as an iterator over a map's elements by some builds.
+func TestRefusedLoadWithLog(t *testing.T) {
+	o := openMain(t).object
+	const unverified = "processed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0"
+	err := &VerifierError{Program: "count", Log: unverified, err: syscall.EPERM}
+	o.explainRefusal(err)
+	wantErr(t, err, syscall.EPERM, "load program \"count\": programs of type", "lockdown")
+	for name, err := range map[string]error{
+		"verified":     &VerifierError{Program: "count", Log: "R1 is wrong\nprocessed 1 insns", err: syscall.EPERM},
+		"another code": &VerifierError{Program: "count", Log: unverified, err: syscall.EINVAL},
+		"no program":   &VerifierError{Program: "no such", Log: unverified, err: syscall.EPERM},
+		"odd name":     &opError{what: "load", err: syscall.EPERM, warnings: []string{"prog 'no such': BPF program load failed: -EPERM"}},
+	} {
+		before := err.Error()
+		if o.explainRefusal(err); err.Error() != before {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestRefusedAttachments(t *testing.T) {
 	for _, test := range []struct {
 		linkType LinkType
