@@ -575,7 +575,7 @@ func TestTcHook(t *testing.T) {
 
 		hook.SetAttachPoint(BPFTcEgress)
 		wantErr(t, hook.Attach(nil), syscall.EINVAL, "nil options")
-		wantErr(t, hook.Attach(&TcOpts{ProgFd: -1}), syscall.EBADFD, "attach a program")
+		wantErr(t, hook.Attach(&TcOpts{ProgFd: -1}), syscall.EBADFD, "attach a program", "isn't loaded")
 		wantErr(t, hook.Attach(&TcOpts{ProgFd: prog.FileDescriptor(), Handle: 1 << 32}), syscall.ERANGE, "0x100000000")
 		opts := &TcOpts{ProgFd: prog.FileDescriptor()}
 		if err := hook.Attach(opts); err != nil {
