@@ -313,7 +313,7 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 				_ = btf.Close()
 			}
 		}()
-		btfPath = C.CString(fmt.Sprintf("/proc/self/fd/%d", btf.Fd()))
+		btfPath = C.CString(descriptorPath(btf, args.BTFObjPath))
 	}
 	if args.BPFTokenPath != "" {
 		tokenPath = C.CString(args.BPFTokenPath)

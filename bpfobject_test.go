@@ -653,6 +653,31 @@ func TestBTFObjPathIsExchanged(t *testing.T) {
 	}
 }
 
+func TestBTFObjPathWithoutProc(t *testing.T) {
+	needBPF(t)
+	vmlinux, err := os.ReadFile("/sys/kernel/btf/vmlinux")
+	if err != nil {
+		t.Skip(err)
+	}
+	object := readFile(t, "testdata/kconfig.bpf.o")
+	btf, config := writeFile(t, vmlinux), writeFile(t, []byte("CONFIG_LIBBPFGO_TEST=1\n"))
+	root := filepath.Dir(btf)
+	if err := os.Rename(config, filepath.Join(root, "config")); err != nil {
+		t.Fatal(err)
+	}
+	inRoot(t, root, func() {
+		m, err := NewModuleFromBufferArgs(NewModuleArgs{BPFObjBuff: object, BPFObjName: "kconfig", KConfigFilePath: "/config", BTFObjPath: "/" + filepath.Base(btf)})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer m.Close()
+		if err := m.BPFLoadObject(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // sparseFile makes a file of 50 GB that begins with what is given.
 func sparseFile(t *testing.T, begin []byte) string {
 	t.Helper()

@@ -769,18 +769,18 @@ func checkUSDTTarget(path, provider, name string) (*os.File, string, error) {
 		_ = file.Close()
 		return nil, "", err
 	}
+	// libbpf has to know that a file is another process's: below /proc/PID/root, on kernels without cookies (before
+	// 5.15), it looks for the path in /proc/PID/maps (parse_vma_segs).
+	if strings.HasPrefix(path, "/proc/") {
+		if cookies, err := BPFHelperIsSupported(BPFProgTypeKprobe, BPFFuncGetAttachCookie); !cookies || err != nil {
+			return file, path, nil
+		}
+	}
 	return file, descriptorPath(file, path), nil
 }
 
-// descriptorPath returns the path in /proc of a file that is open. It returns path where that isn't mounted, and where
-// libbpf has to know that a file is another process's: below /proc/PID/root, on kernels without cookies (before 5.15),
-// it looks for the path in /proc/PID/maps (parse_vma_segs).
+// descriptorPath returns the path in /proc of a file that is open, or path where /proc isn't mounted.
 func descriptorPath(file *os.File, path string) string {
-	if strings.HasPrefix(path, "/proc/") {
-		if cookies, err := BPFHelperIsSupported(BPFProgTypeKprobe, BPFFuncGetAttachCookie); !cookies || err != nil {
-			return path
-		}
-	}
 	link := fmt.Sprintf("/proc/self/fd/%d", file.Fd())
 	var info, linked unix.Stat_t
 	if unix.Fstat(int(file.Fd()), &info) != nil || unix.Stat(link, &linked) != nil || info.Dev != linked.Dev || info.Ino != linked.Ino {
