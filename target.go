@@ -148,7 +148,8 @@ func (i *image) text(offset, end uint64, limit int) ([]byte, error) {
 			return nil, err
 		}
 		if zero := bytes.IndexByte(part, 0); zero >= 0 {
-			return append(i.name, part[:zero]...), nil
+			i.name = append(i.name, part[:zero]...)
+			return i.name, nil
 		}
 		i.name = append(i.name, part...)
 		offset += uint64(n)
@@ -726,7 +727,7 @@ func (t *target) checkNotes(s *elf.Section64, provider, name string) error {
 		if string(strings[0]) == provider && string(strings[1]) == name {
 			list, arguments := usdtArgumentList(), strings[2]
 			if list != nil && len(arguments) != 0 && arguments[0] != ':' && !list.Match(arguments) {
-				return fmt.Errorf("static tracepoint has arguments %q: %w", arguments, syscall.EINVAL)
+				return fmt.Errorf("static tracepoint has arguments %q, which libbpf can't read: %w", arguments, syscall.EINVAL)
 			}
 		}
 		offset = next
