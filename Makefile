@@ -127,9 +127,11 @@ build/arm64/overlay.json: $(BPF_OBJECTS)
 # As root, which may have no Go and no clang: what was built before is installed as it is.
 install uninstall: override PREFIX := $(abspath $(PREFIX))
 install uninstall: PLACE = $(if $(DESTDIR),$(abspath $(DESTDIR)))$(PREFIX)
+# Make takes a space for the end of a path.
+install uninstall: ONE_PLACE = $(if $(word 2,$(PLACE)),$(error PREFIX and DESTDIR can't have a space in them))
 install uninstall: LIBRARIES = $(LIBBPF) $(if $(findstring -leu,$(STATIC)),$(LIBEU))
 install: $(filter-out $(wildcard $(BUILD)/lib/*),$(LIBBPF) $(LIBEU)) ## Install libbpf and its headers under PREFIX, /usr/local, where programs outside of checkouts find it
-	@install -d $(PLACE)/include/bpf $(PLACE)/lib
+	$(ONE_PLACE)@install -d $(PLACE)/include/bpf $(PLACE)/lib
 	@install -m 644 $(BUILD)/include/bpf/* $(PLACE)/include/bpf
 	@install -m 644 $(LIBRARIES) $(PLACE)/lib
 	@$(MAKE) --no-print-directory -s -C $(SOURCE)/src NO_PKG_CONFIG=1 \
@@ -138,7 +140,7 @@ install: $(filter-out $(wildcard $(BUILD)/lib/*),$(LIBBPF) $(LIBEU)) ## Install 
 	@rm -rf $(BUILD)/obj
 
 uninstall: ## Remove from PREFIX what install put there
-	@rm -f $(patsubst $(BUILD)/%,$(PLACE)/%,$(wildcard $(BUILD)/include/bpf/*) $(LIBRARIES)) $(PLACE)/lib/pkgconfig/libbpf.pc
+	$(ONE_PLACE)@rm -f $(patsubst $(BUILD)/%,$(PLACE)/%,$(wildcard $(BUILD)/include/bpf/*) $(LIBRARIES)) $(PLACE)/lib/pkgconfig/libbpf.pc
 	@[ ! -d $(PLACE)/include/bpf ] || rmdir --ignore-fail-on-non-empty $(PLACE)/include/bpf
 
 deps: ## Install what building needs (as root), or say how
