@@ -167,7 +167,7 @@ func refusedMap(err error, info BPFMapInfo) string {
 	if len(wrong) == 0 {
 		return fmt.Sprintf("the running kernel may not have maps of type %v, or not with these sizes and flags (%#x)", info.Type, info.MapFlags)
 	}
-	return fmt.Sprintf("a map of type %v has %s", info.Type, strings.Join(wrong, ", "))
+	return fmt.Sprintf("a map of type %v must have %s", info.Type, strings.Join(wrong, ", "))
 }
 
 func notInNames(r rune) bool {

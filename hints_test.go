@@ -85,7 +85,7 @@ func TestRefusedMaps(t *testing.T) {
 		{MapTypeHash, "h\u00e4", 4, 4, 1, 0, []string{"letters, digits"}},
 		{MapTypeRingbuf, "r", 0, 0, 5000, 0, []string{"BPF_MAP_TYPE_RINGBUF", "power of two", "multiple of the page size"}},
 		{MapTypeRingbuf, "r", 4, 4, 4096, 0, []string{"no keys", "no values"}},
-		{MapTypeUserRingbuf, "r", 0, 0, 100, 0, []string{"power of two"}},
+		{MapTypeUserRingbuf, "r", 0, 0, 100, 0, []string{"must have", "power of two"}},
 		{MapTypeArray, "a", 8, 4, 1, 0, []string{"keys of 4 bytes"}},
 		{MapTypeArray, "a", 4, 0, 0, 0, []string{"values of 1 byte", "1 entry"}},
 		{MapTypeHash, "h", 0, 4, 0, 0, []string{"keys of 1 byte", "1 entry"}},

@@ -452,7 +452,7 @@ func checkBTF(data []byte) (*btfTypes, error) {
 		}
 	}
 	if len(b.data) > 0 && len(body)-int(typesAt+typesSize) < 12 {
-		return nil, fmt.Errorf("types without names")
+		return nil, fmt.Errorf("fewer than 12 bytes behind the types")
 	}
 
 	b.values, b.references = make([]btfExtent, len(b.offsets)), make([]btfExtent, len(b.offsets))

@@ -22,7 +22,7 @@ import (
 
 // perfEvents has what it takes to open the perf event of a CPU again. When a CPU goes offline, the kernel takes
 // its events off it, for good: afterwards bpf_perf_event_output() fails there with EOPNOTSUPP, and neither
-// polling nor reading the event's descriptor tells of it. The event's memory stays.
+// polling nor reading the event's descriptor shows it. The event's memory stays.
 type perfEvents struct {
 	array C.int // the map's descriptor
 	attr  unix.PerfEventAttr

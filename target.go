@@ -441,7 +441,7 @@ func (t *target) function(name string) (uint64, error) {
 	return 0, fmt.Errorf("no such function: %w", syscall.ENOENT)
 }
 
-// ofVersion returns what says of a dynamic symbol whether it has a version.
+// ofVersion returns a function that reports whether a dynamic symbol has a version.
 func (t *target) ofVersion(version string) (func(function) (bool, error), error) {
 	none := func(function) (bool, error) { return false, nil }
 	symbols, err := t.first(elf.SHT_GNU_VERSYM)
