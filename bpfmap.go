@@ -363,7 +363,7 @@ func (m *BPFMap) SetValueSize(size uint32) error {
 	return m.changeBeforeLoad(fmt.Sprintf("set value size of map %q to %d", m.in().name, size), func() error {
 		if m.holdsVariables() && int64(size) != int64(m.valueSize) {
 			// Older ones leave the memory as it is, and unmap what it would be then.
-			if err := needLibbpf(1, 3, "bpf_map__set_value_size for variables"); err != nil {
+			if err := needLibbpf(1, 3, "bpf_map__set_value_size for .data and .bss"); err != nil {
 				return err
 			}
 		}
