@@ -712,7 +712,7 @@ func TestTcHookIncomplete(t *testing.T) {
 	hook := m.TcHookInit()
 	hook.SetInterfaceByIndex(1)
 	hook.SetAttachPoint(BPFTcEgress)
-	wantErr(t, hook.Attach(&TcOpts{ProgFd: -2}), syscall.EBADFD, "not loaded")
+	wantErr(t, hook.Attach(&TcOpts{ProgFd: -2}), syscall.EBADFD, "isn't loaded")
 }
 
 func TestTcHookRanges(t *testing.T) {

@@ -151,9 +151,6 @@ func (hook *TcHook) Attach(tcOpts *TcOpts) error {
 		case c.prog_fd == 0:
 			return fmt.Errorf("ProgFd is 0: %w", syscall.EINVAL)
 		case c.prog_fd < 0:
-			return fmt.Errorf("ProgFd is %d, which a program has that is not loaded: %w", c.prog_fd, syscall.EBADFD)
-		}
-		if c.prog_fd < 0 {
 			return fmt.Errorf("ProgFd is %d, which means that the program isn't loaded: %w", c.prog_fd, syscall.EBADFD)
 		}
 		if tcOpts.Flags&^BpfTcFReplace != 0 {
