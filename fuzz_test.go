@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -318,6 +319,8 @@ func needFuzzing(f *testing.F) {
 	if len(fuzzSeeds()) == 0 {
 		f.Fatal("no objects (make builds them)")
 	}
+	SetLogger(slog.New(slog.DiscardHandler)) // libbpf warns of most of them
+	f.Cleanup(func() { SetLogger(nil) })
 }
 
 // useAtRandom opens an object, makes the calls, and loads it.

@@ -208,7 +208,11 @@ func (p *program) withRights(t *testing.T, capabilities ...uintptr) *program {
 		t.Fatal(err)
 	}
 	p.Path = filepath.Join(dir, "program")
-	if err := errors.Join(os.WriteFile(p.Path, binary, 0o755), os.Chmod(dir, 0o755)); err != nil {
+	// A child that is forked meanwhile has the file open for writing until it executes its program: ETXTBSY.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(p.Path, binary, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err := errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	p.Dir = dir

@@ -255,7 +255,7 @@ func emulate(accelerator, processor, dir, image string, toStart, toEnd time.Dura
 	defer console.started.Stop()
 	machine := machines[*arch]
 	command := exec.CommandContext(ctx, machine.qemu, "-machine", machine.board, "-accel", accelerator, "-cpu", processor,
-		"-m", "2048", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
+		"-m", "3072", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", image,
 		"-append", "console="+machine.console+" quiet loglevel=3 panic=-1 lsm=landlock,lockdown,yama,integrity,bpf")
 	var errs bytes.Buffer
