@@ -604,22 +604,33 @@ func TestBTFObjPath(t *testing.T) {
 			t.Errorf("BTF that is none: %v", err)
 		}
 	})
+	kernelBTF(t)
 	leaksNothing(t, func() {
 		m, err := open("/sys/kernel/btf/vmlinux")
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		m.Close()
 	})
 }
 
+// kernelBTF returns the running kernel's BTF.
+func kernelBTF(t *testing.T) []byte {
+	t.Helper()
+	data, err := os.ReadFile("/sys/kernel/btf/vmlinux")
+	if errors.Is(err, os.ErrNotExist) {
+		t.Skipf("this kernel has no BTF: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // What was opened is what is loaded, whatever the path leads to by then.
 func TestBTFObjPathIsExchanged(t *testing.T) {
 	needBPF(t)
-	vmlinux, err := os.ReadFile("/sys/kernel/btf/vmlinux")
-	if err != nil {
-		t.Skip(err)
-	}
+	vmlinux := kernelBTF(t)
 	path := writeFile(t, vmlinux)
 	m, err := NewModuleFromFileArgs(NewModuleArgs{
 		BPFObjPath:      "testdata/kconfig.bpf.o",
@@ -655,10 +666,7 @@ func TestBTFObjPathIsExchanged(t *testing.T) {
 
 func TestBTFObjPathWithoutProc(t *testing.T) {
 	needBPF(t)
-	vmlinux, err := os.ReadFile("/sys/kernel/btf/vmlinux")
-	if err != nil {
-		t.Skip(err)
-	}
+	vmlinux := kernelBTF(t)
 	object := readFile(t, "testdata/kconfig.bpf.o")
 	btf, config := writeFile(t, vmlinux), writeFile(t, []byte("CONFIG_LIBBPFGO_TEST=1\n"))
 	root := filepath.Dir(btf)
@@ -682,8 +690,12 @@ func TestBTFObjPathWithoutProc(t *testing.T) {
 func sparseFile(t *testing.T, begin []byte) string {
 	t.Helper()
 	path := writeFile(t, begin)
-	if err := os.Truncate(path, 50<<30); err != nil {
-		t.Skip(err)
+	err := os.Truncate(path, 50<<30)
+	if errors.Is(err, syscall.EFBIG) {
+		t.Skipf("the file system has no files of that size: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

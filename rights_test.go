@@ -55,7 +55,7 @@ func inRoot(t *testing.T, dir string, f func()) {
 		f()
 	}()
 	if err := <-ended; err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 }
 
