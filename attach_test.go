@@ -1264,6 +1264,11 @@ func TestProgramSettings(t *testing.T) {
 	if err := prog.SetType(BPFProgTypeTracing); err != nil || prog.GetType() != BPFProgTypeTracing {
 		t.Error(err, prog.GetType())
 	}
+	if err := needLibbpf(1, 2, ""); err != nil {
+		wantErr(t, prog.SetType(BPFProgTypeRawTracepoint), errors.ErrUnsupported, "count", "libbpf 1.2")
+		m = openMain(t)
+		prog = getProgram(t, m, "count")
+	}
 	prog.SetProgramType(BPFProgTypeRawTracepoint)
 	if prog.GetType() != BPFProgTypeRawTracepoint {
 		t.Error(prog.GetType())
