@@ -156,10 +156,12 @@ func (o *objectFile) readSections() error {
 		}
 	}
 	for i := range o.sections {
-		s := &o.sections[i]
-		if s.name, ok = stringAt(o.sections[names].data, order.Uint32(headers[i*64:])); !ok {
+		if o.sections[i].name, ok = stringAt(o.sections[names].data, order.Uint32(headers[i*64:])); !ok {
 			return fmt.Errorf("section %d has no name", i)
 		}
+	}
+	for i := range o.sections {
+		s := &o.sections[i]
 		if err := o.checkSection(s); err != nil {
 			return fmt.Errorf("section %q %w", s.name, err)
 		}

@@ -159,6 +159,23 @@ func TestMalformedObjects(t *testing.T) {
 	}
 }
 
+// Relocations of .maps are found whatever they are called, also before .maps: libbpf follows them if it is executable.
+func TestReferencesBeforeMaps(t *testing.T) {
+	d := newDamaged(t, mainObject)
+	if d.references {
+		t.Fatal("there are references already")
+	}
+	maps := slices.IndexFunc(d.sections, func(s objectSection) bool { return s.name == ".maps" })
+	before := slices.IndexFunc(d.sections[:maps], func(s objectSection) bool { return s.kind == elf.SHT_REL })
+	if before < 0 {
+		t.Fatal("no relocations before .maps")
+	}
+	binary.NativeEndian.PutUint32(d.section(d.sections[before].name)[44:], uint32(maps))
+	if o, err := checkObject(d.data); err != nil || !o.references {
+		t.Errorf("references weren't found, error is %v", err)
+	}
+}
+
 // setMapType changes the type of a map in its definition.
 func (d damagedObject) setMapType(name string, mapType MapType) {
 	def := d.btf.word(d.id(btfVar, name), 8)
