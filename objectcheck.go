@@ -344,7 +344,7 @@ func (o *objectFile) checkMaps() error {
 func (o *objectFile) checkKconfig(variable uint32) error {
 	b := o.btf
 	size, _ := b.sizeOf(variable)
-	if size*uint64(o.externs+1) > maxKconfig {
+	if size > maxKconfig/uint64(o.externs+1) {
 		return fmt.Errorf("has %d bytes", size)
 	}
 	if t := b.plain(b.word(variable, 8)); b.kind(t) == btfEnum64 && size < 4 {
