@@ -132,8 +132,9 @@ type NewModuleArgs struct {
 	// those of the running kernel's in the object's __kconfig variables. It has 16 MiB at most.
 	KConfigFilePath string
 	// BTFObjPath names a file with the kernel's BTF, for kernels without /sys/kernel/btf/vmlinux. It
-	// stays open until the load, which needs /proc. It has 256 MiB of BTF at most. If the object has CO-RE
-	// relocations, the load checks it as the object's own BTF is checked.
+	// stays open until the load, which reads this file by its descriptor, or by BTFObjPath where /proc isn't
+	// mounted. It has 256 MiB of BTF at most. If the object has CO-RE relocations, the load checks it as the
+	// object's own BTF is checked.
 	BTFObjPath string
 	// BPFObjName is the object's name, the first part of the names of its .data, .rodata and
 	// .bss maps. An object from a file has the file's name.
@@ -259,8 +260,8 @@ func readObject(path string) ([]byte, error) {
 	return readAtMost(io.MultiReader(bytes.NewReader(magic), file), maxObjectSize)
 }
 
-// openBTF opens a file with BTF, by itself or in a section of an ELF file. libbpf opens it for itself at the load, by the
-// name of the descriptor, since what the path leads to may have become another file by then: one that never ends.
+// openBTF opens a file with BTF, by itself or in a section of an ELF file. libbpf opens it again at the load, by the
+// descriptor's path in /proc (see descriptorPath): path itself may lead to another file by then, one that never ends.
 func openBTF(path string) (*os.File, error) {
 	file, info, err := openRegular(path)
 	if err != nil {
@@ -544,7 +545,7 @@ func (o *object) close() {
 }
 
 func (o *object) closeBTF() {
-	_ = o.btf.Close() // which nil has, too
+	_ = o.btf.Close() // of nil, it returns an error
 	o.btf = nil
 }
 
