@@ -318,7 +318,6 @@ int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts, const char *d
 	opts->data_size_out = run.data_size_out;
 	opts->ctx_size_out = run.ctx_size_out;
 	opts->retval = run.retval;
-	opts->repeat = run.repeat;
 	opts->duration = run.duration;
 	return err;
 }
