@@ -152,12 +152,9 @@ func (rb *UserRingBuffer) in() *userRing {
 	return rb.ring
 }
 
-var noUserRing = unmadeUserRing()
-
-func unmadeUserRing() *userRing {
-	ring := &userRing{object: new(object), what: "user ring buffer that was not made", halted: true}
-	ring.closed = true
-	return ring
+// noUserRing was closed from the beginning.
+var noUserRing = &userRing{
+	object: noObject, what: "user ring buffer that was not made", guard: guard{closed: true}, halted: true,
 }
 
 // Write copies a sample into the ring and submits it. It doesn't wait: if there is no room,
