@@ -24,7 +24,7 @@ func BPFProgramTypeIsSupported(progType BPFProgType) (bool, error) {
 
 func probeProgramType(progType BPFProgType) (bool, error) {
 	result, errno := C.libbpf_probe_bpf_prog_type(C.enum_bpf_prog_type(progType), nil)
-	return answer(result, errno, capabilitiesFor(progType))
+	return answer(result, errno, capabilitiesAfterEPERM(progType))
 }
 
 // BPFMapTypeIsSupported reports whether the running kernel can create maps of a type, by creating one.
@@ -56,7 +56,7 @@ func BPFHelperIsSupported(progType BPFProgType, funcId BPFFunc) (bool, error) {
 			// It hides most functions from a thread without CAP_BPF, if that may load programs at all.
 			errno = syscall.EPERM
 		}
-		return answer(result, errno, capabilitiesFor(progType))
+		return answer(result, errno, capabilitiesAfterEPERM(progType))
 	})
 }
 
@@ -65,7 +65,7 @@ func probe(what string, call func() (bool, error)) (supported bool, err error) {
 		supported, err = call()
 		return err
 	})
-	return supported && err == nil, err
+	return supported, err
 }
 
 // answer returns what a probe of libbpf's (libbpf_probes.c of 1.7.0) has found out, from its result and errno. The
@@ -84,9 +84,6 @@ func answer(result C.int, errno error, needed []capability) (bool, error) {
 	case errno == syscall.EPERM && countsLockedMemory():
 		no = fmt.Errorf("the limit of locked memory may be too low: %w", errno)
 	}
-	if len(needed) == 0 {
-		needed = []capability{unix.CAP_BPF} // as kernel.unprivileged_bpf_disabled isn't 0
-	}
 	if missing := effective().lacking(needed); errno == syscall.EPERM && len(missing) != 0 {
 		no = fmt.Errorf("the thread does not have %s: %w", namesOf(missing), errno)
 	}
@@ -102,7 +99,7 @@ func answer(result C.int, errno error, needed []capability) (bool, error) {
 // output.
 const loadDescriptors = 6
 
-// checkLoad returns an error if the thread has not the rights or the process not the descriptors to load the object.
+// checkLoad returns an error if the thread lacks the rights, or the process the descriptors, to load the object.
 func (o *object) checkLoad() error {
 	descriptors := loadDescriptors
 	if C.GOLIBBPF_MAPS_HAVE_DESCRIPTORS == 0 {
@@ -174,12 +171,12 @@ func (o *object) askPerfLink() {
 	}
 }
 
-// trialDescriptors is how many descriptors an attachment needs whose trials the load did not make.
+// trialDescriptors is how many descriptors an attachment needs for what libbpf tries at that moment, and not at the load.
 const trialDescriptors = 3
 
-// checkAttach returns an error if the process has not the descriptors for what libbpf tries at the first attachment to a
-// system call or a static tracepoint (bpf_program__attach_ksyscall(), usdt_manager_new() of 1.7.0) or, to system calls,
-// the thread not the right, which the attachment needs as well.
+// checkAttach returns an error if libbpf could not try what it tries at the first attachment to a system call or a static
+// tracepoint (bpf_program__attach_ksyscall(), usdt_manager_new() of 1.7.0). Both trials need descriptors; that for system
+// calls needs CAP_PERFMON, as does the attachment itself.
 func checkAttach(toSystemCall bool) error {
 	if missing := effective().lacking([]capability{unix.CAP_PERFMON}); toSystemCall && inInitialUserNamespace() && len(missing) != 0 {
 		return fmt.Errorf("the thread does not have %s: %w", namesOf(missing), syscall.EPERM)

@@ -125,10 +125,7 @@ func (o *object) refusedProgram(name string) string {
 
 // refusedProgram says why the kernel may have refused a program of a type by EPERM.
 func refusedProgram(progType BPFProgType) string {
-	needed := capabilitiesFor(progType)
-	if len(needed) == 0 {
-		needed = []capability{unix.CAP_BPF} // as kernel.unprivileged_bpf_disabled isn't 0
-	}
+	needed := capabilitiesAfterEPERM(progType)
 	text := fmt.Sprintf("programs of type %v need %s, which the thread ", progType, namesOf(needed))
 	switch missing := effective().lacking(needed); {
 	case len(missing) == 0:

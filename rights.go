@@ -59,6 +59,15 @@ func capabilitiesFor(progType BPFProgType) []capability {
 	return list
 }
 
+// capabilitiesAfterEPERM is capabilitiesFor once the kernel has refused a program of the type. For those that need none,
+// it is CAP_BPF: kernel.unprivileged_bpf_disabled isn't 0.
+func capabilitiesAfterEPERM(progType BPFProgType) []capability {
+	if list := capabilitiesFor(progType); len(list) != 0 {
+		return list
+	}
+	return []capability{unix.CAP_BPF}
+}
+
 // A capabilitySet has a bit for each capability.
 type capabilitySet uint64
 
