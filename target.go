@@ -407,24 +407,27 @@ func (t *target) function(name string) (uint64, error) {
 	base, version, versioned := strings.Cut(name, "@")
 	version = strings.TrimPrefix(version, "@")
 	for _, table := range []elf.SectionType{elf.SHT_DYNSYM, elf.SHT_SYMTAB} {
+		stored, whole := []byte(base), false
 		wanted := func(function) (bool, error) { return true, nil }
-		if versioned && table == elf.SHT_DYNSYM {
+		switch {
+		case versioned && table == elf.SHT_DYNSYM:
 			var err error
 			if wanted, err = t.ofVersion(version); err != nil {
 				return 0, err
 			}
+		case versioned:
+			// In this table the version is a part of the name.
+			stored, whole = []byte(name), true
 		}
 		var found choice
 		err := t.functions(table, func(f function) error {
-			// In the other table the version is a part of the name.
-			prefix := base
-			if versioned && table == elf.SHT_SYMTAB {
-				prefix = name
-			}
-			got, err := t.text(f.name, f.strEnd, len(prefix)+1)
-			if err != nil || !bytes.HasPrefix(got, []byte(prefix)) ||
-				len(got) > len(prefix) && (got[len(prefix)] != '@' || len(prefix) > len(base)) {
+			got, err := t.text(f.name, f.strEnd, len(stored)+1)
+			if err != nil {
 				return err
+			}
+			rest, ok := bytes.CutPrefix(got, stored)
+			if !ok || len(rest) > 0 && (whole || rest[0] != '@') {
+				return nil
 			}
 			if ok, err := wanted(f); !ok || err != nil {
 				return err
@@ -504,10 +507,13 @@ func (t *target) functionsNamed(names []string) ([]uint64, error) {
 	for _, table := range []elf.SectionType{elf.SHT_DYNSYM, elf.SHT_SYMTAB} {
 		err := t.functions(table, func(f function) error {
 			name, err := t.text(f.name, f.strEnd, longest+1)
+			if err != nil {
+				return err
+			}
 			if c := choices[string(name)]; c != nil && !c.add(f) {
 				return fmt.Errorf("several functions %q: %w", name, syscall.ESRCH)
 			}
-			return err
+			return nil
 		})
 		if err != nil {
 			return nil, err
