@@ -282,7 +282,7 @@ func refusedAttach(linkType LinkType, err error) string {
 	case RawTracepoint, Tracing, LSM:
 		switch {
 		case is(syscall.ENOENT):
-			return "the kernel has no such target"
+			return "there is no such target"
 		case is(syscall.EBUSY):
 			return "the program, or another one, is attached there already"
 		case is(syscall.E2BIG):
