@@ -233,13 +233,20 @@ func (c *counter) count(ctx context.Context, typed <-chan string, duration time.
 	}
 }
 
-// add counts the process that was typed, too.
+// add counts the process that was typed, too, unless that fails.
 func (c *counter) add(line string) error {
 	before := len(c.processes)
 	if err := c.find(strings.TrimSpace(line)); err != nil || len(c.processes) == before {
 		return err
 	}
-	return c.watch(c.processes[before])
+	added := c.processes[before]
+	err := c.watch(added)
+	if err != nil {
+		c.processes = c.processes[:before]
+		c.named--
+		unix.Close(added.pidfd)
+	}
+	return err
 }
 
 // show prints the calls since the last time, and drops the processes that have ended.
