@@ -1204,8 +1204,8 @@ func GetMapNextID(startId uint32) (uint32, error) {
 }
 
 // GetMapsIDsByName returns the ids above *startId of the maps of that name. The kernel keeps the first 15
-// bytes of a map's name: only these of a longer name are compared, so that maps are among them whose names
-// differ behind. *startId is the last id that was looked at, also after an error.
+// bytes of a map's name, so only these are compared: all maps are found whose names begin with the same 15
+// bytes. *startId is the last id that was looked at, also after an error.
 func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
 	if startId == nil {
 		return nil, failed(fmt.Errorf("nil start: %w", syscall.EINVAL), "find maps %q", name)

@@ -176,7 +176,8 @@ func (p *BPFProg) GetType() BPFProgType {
 }
 
 // SetAutoload sets whether the program is loaded with its object, which it is unless its section's
-// name begins with "?". It must be called before the load, and to load it before [Module.Prepare]: EBUSY.
+// name begins with "?". It must be called before the load; after [Module.Prepare] it can turn the loading off, but
+// not on: EBUSY.
 //
 // Implements: bpf_program__set_autoload
 func (p *BPFProg) SetAutoload(autoload bool) error {
@@ -224,8 +225,8 @@ func (p *BPFProg) Autoattach() bool {
 	return bool(C.bpf_program__autoattach(p.c))
 }
 
-// SetType sets the program's type, before the load; with libbpf 1.2, also of a program that is for tracing, LSM
-// or an extension.
+// SetType sets the program's type, before the load. To give another type to a program for tracing, for LSM or to an
+// extension, it needs libbpf 1.2.
 //
 // Implements: bpf_program__set_type
 func (p *BPFProg) SetType(progType BPFProgType) error {
@@ -1106,9 +1107,9 @@ var libraryFolders = map[string]string{
 // [BPFProg.AttachUprobe] says about paths holds here, too.
 //
 // libbpf looks for it itself, in a file that it maps. The file is checked first: what libbpf can't read is
-// [LibbpfErrnoFormat], or EINVAL for the tracepoint's arguments. Until the method returns, others that would write to the
-// file or truncate it wait, by a lease (fcntl(2)); a file that is open for writing already is ETXTBSY. There is no
-// lease on another user's file without CAP_LEASE, nor in some file systems: there, who changes the file at the same time
+// [LibbpfErrnoFormat], or EINVAL for the tracepoint's arguments. Until the method returns, a lease (fcntl(2)) makes others
+// wait that would open the file for writing or truncate it; a file that is open for writing already is ETXTBSY. There is
+// no lease on another user's file without CAP_LEASE, nor in some file systems: who changes such a file at the same time
 // can still end this process.
 //
 // Implements: bpf_program__attach_usdt

@@ -54,7 +54,7 @@ type reader struct {
 	header int // of records, see batch
 
 	events *perfEvents // nil for rings
-	// trouble is an error for the next look.
+	// trouble is an error that the next look returns.
 	trouble atomic.Pointer[error]
 
 	// window has what is handed out without the mutex.

@@ -53,7 +53,7 @@ func BPFHelperIsSupported(progType BPFProgType, funcId BPFFunc) (bool, error) {
 			return probeProgramType(progType)
 		}
 		if missing := effective().lacking([]capability{unix.CAP_BPF}); result == 0 && len(missing) != 0 {
-			// It hides most functions from a thread without CAP_BPF, if that may load programs at all.
+			// The verifier hides most functions from a thread without CAP_BPF, if that may load programs at all.
 			errno = syscall.EPERM
 		}
 		return answer(result, errno, capabilitiesAfterEPERM(progType))

@@ -137,7 +137,7 @@ func (hook *TcHook) Destroy() error {
 }
 
 // Attach attaches the program tcOpts.ProgFd and completes tcOpts: the kernel chooses handle and priority that are 0,
-// and tells the program's id. If there is a program with that handle and priority, errors.Is(err, syscall.EEXIST)
+// ProgId becomes the program's id. If there is a program with that handle and priority, errors.Is(err, syscall.EEXIST)
 // holds, unless tcOpts.Flags has [BpfTcFReplace].
 //
 // Implements: bpf_tc_attach
@@ -186,7 +186,7 @@ func (hook *TcHook) Query(tcOpts *TcOpts) error {
 	})
 }
 
-// complete sets what libbpf has told, unless its result is an error, which it returns.
+// complete sets the fields that libbpf has filled in, or returns the error that its result is.
 func (opts *TcOpts) complete(result C.int, c *C.struct_bpf_tc_opts) error {
 	if err := codeOf(result); err != nil {
 		return err

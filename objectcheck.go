@@ -18,9 +18,8 @@ import (
 
 /*
 libbpf was written for objects that a compiler or its own linker made: it checks most of what it finds in a file, but
-not all. This file checks the rest, before libbpf gets the object, so that a damaged or malicious one is an error. What
-libbpf checks itself, here it isn't checked again. These are its assumptions (functions of libbpf 1.7.0; before 1.3, it
-checked nothing of BTF):
+not all. This file checks the rest, before libbpf gets the object, so that a damaged or malicious one is an error. These
+are libbpf's assumptions (functions of libbpf 1.7.0; before 1.3, it checked nothing of BTF):
 
 ELF
   - bpf_object__elf_collect, elf_sec_by_name: a section that libbpf knows by its name is there once, and .maps has data
@@ -84,9 +83,9 @@ const (
 	maxTypeDepth = 256
 	// maxTypeParts limits how many types a type consists of.
 	maxTypeParts = 1 << 20
-	// maxStructOps is the size of a struct_ops map.
+	// maxStructOps limits the size in bytes of a struct_ops map.
 	maxStructOps = 1 << 28
-	// maxKconfig is the size of the .kconfig map.
+	// maxKconfig limits the size in bytes of the .kconfig map.
 	maxKconfig = 1 << 30
 )
 
@@ -340,7 +339,7 @@ func (o *objectFile) checkMaps() error {
 	return nil
 }
 
-// checkKconfig checks a variable that libbpf has a copy of for each symbol, at most.
+// checkKconfig checks a variable of .kconfig. libbpf makes at most one copy of it for each symbol that is defined elsewhere.
 func (o *objectFile) checkKconfig(variable uint32) error {
 	b := o.btf
 	size, _ := b.sizeOf(variable)

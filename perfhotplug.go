@@ -123,13 +123,14 @@ func (h *cpuHotplug) add(r *reader) {
 	}
 	socket, err := openUevents()
 	if err != nil {
-		return // as in a sandbox: a CPU that goes offline is lost to the reader
+		return // as in a sandbox: the events of a CPU that goes offline are lost to the reader
 	}
 	h.socket, h.ended = socket, make(chan struct{})
 	go h.run(h.socket, h.ended)
 }
 
-// remove returns when the goroutine has ended, if r was the last reader. The caller holds no lock of it.
+// remove forgets a reader. After the last one, it waits for the goroutine to end, so the caller must hold no lock of the
+// reader's.
 func (h *cpuHotplug) remove(r *reader) {
 	h.mutex.Lock()
 	delete(h.readers, r)

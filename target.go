@@ -45,7 +45,7 @@ const (
 	maxTable = 16 << 20
 )
 
-// damaged returns an error of the file's.
+// damaged returns the error of a file that isn't what it should be.
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), LibbpfErrnoFormat)
 }
@@ -741,9 +741,9 @@ func (t *target) checkNotes(s *elf.Section64, provider, name string) error {
 	return nil
 }
 
-// holdTarget opens the file at path and keeps others from changing it, until it is closed: who would open it for writing
-// or truncate it waits meanwhile, by fcntl(2)'s lease. There is none of another user's file without CAP_LEASE, nor in
-// some file systems.
+// holdTarget opens the file at path and, by a lease (fcntl(2)), keeps others from changing it until it is closed: who
+// would open it for writing or truncate it waits. There is no lease on another user's file without CAP_LEASE, nor in some
+// file systems; the file is opened all the same.
 func holdTarget(path string) (*os.File, error) {
 	file, _, err := openRegular(path)
 	if err != nil {
@@ -753,13 +753,13 @@ func holdTarget(path string) (*os.File, error) {
 		_ = file.Close()
 		return nil, fmt.Errorf("file is open for writing: %w", syscall.ETXTBSY)
 	}
-	// Nobody has to be told by SIGIO that somebody waits.
+	// The kernel is not to send SIGIO when somebody waits.
 	_, _ = unix.FcntlInt(file.Fd(), unix.F_SETOWN, 0)
 	return file, nil
 }
 
-// checkUSDTTarget checks the file at path for a static tracepoint. It returns the file, to be closed after libbpf has
-// seen it, and a path of it by which libbpf finds no other one.
+// checkUSDTTarget checks the file at path for a static tracepoint. It returns the file, to be closed after the
+// attachment, and a path by which libbpf finds this file, whatever is at the other path by then.
 func checkUSDTTarget(path, provider, name string) (*os.File, string, error) {
 	file, err := holdTarget(path)
 	if err != nil {
