@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -104,57 +105,37 @@ func TestCallsHoldTheirModule(t *testing.T) {
 		return err
 	}
 
-	for _, test := range []struct {
+	type test struct {
 		name, object, program string
 		// sent is how many events there are before the call.
 		sent int
 		// prepare returns the call, which holds a handle that is used no more afterwards.
 		prepare func(*testing.T, *Module) func() error
-	}{
-		{"PerfReader.Read", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := perfReader(t, m)
-			return func() error { _, err := r.Read(); return err }
-		}},
-		{"PerfReader.ReadInto", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := perfReader(t, m)
-			return func() error { return r.ReadInto(new(PerfRecord)) }
-		}},
-		{"PerfReader.ReadBatch", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := perfReader(t, m)
-			return func() error { return some(r.ReadBatch(make([]PerfRecord, 10))) }
-		}},
-		{"PerfReader.Records", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := perfReader(t, m)
-			return func() error {
-				n := 0
-				for _, err := range r.Records(context.Background()) {
-					if n++; err != nil || n == 10 {
-						return err
-					}
-				}
-				return nil
-			}
-		}},
-		{"PerfReader.Consume", perfObject, "perf_send_many", many, func(t *testing.T, m *Module) func() error {
-			r := perfReader(t, m)
-			return func() error { return whole(r.Consume(perfFunction)) }
-		}},
-		{"PerfReader.ConsumeBuffer", perfObject, "perf_send_many", many, func(t *testing.T, m *Module) func() error {
-			r := perfReader(t, m)
-			return func() error { _, err := r.ConsumeBuffer(0, perfFunction); return err }
-		}},
-		{"PerfBufferRaw.Poll", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := raw(t, m)
-			return func() error { return some(r.Poll(-1)) }
-		}},
-		{"PerfBufferRaw.Consume", perfObject, "perf_send_many", many, func(t *testing.T, m *Module) func() error {
-			r := raw(t, m)
-			return func() error { return whole(r.Consume()) }
-		}},
-		{"PerfBufferRaw.ConsumeBuffer", perfObject, "perf_send_many", many, func(t *testing.T, m *Module) func() error {
-			r := raw(t, m)
-			return func() error { _, err := r.ConsumeBuffer(0); return err }
-		}},
+	}
+	ofPerfReader := func(method string, sent int, call func(*PerfReader) error) test {
+		return test{"PerfReader." + method, perfObject, "perf_send_many", sent, calling(perfReader, call)}
+	}
+	ofRaw := func(method string, sent int, call func(*PerfBufferRaw) error) test {
+		return test{"PerfBufferRaw." + method, perfObject, "perf_send_many", sent, calling(raw, call)}
+	}
+	ofRingReader := func(method string, sent int, call func(*RingBufReader) error) test {
+		return test{"RingBufReader." + method, mainObject, "send_many", sent, calling(ring, call)}
+	}
+	ofRing := func(method string, sent int, call func(*Ring) error) test {
+		first := func(t *testing.T, m *Module) *Ring { return ring(t, m).Rings()[0] }
+		return test{"Ring." + method, mainObject, "send_many", sent, calling(first, call)}
+	}
+
+	for _, test := range []test{
+		ofPerfReader("Read", 0, func(r *PerfReader) error { _, err := r.Read(); return err }),
+		ofPerfReader("ReadInto", 0, func(r *PerfReader) error { return r.ReadInto(new(PerfRecord)) }),
+		ofPerfReader("ReadBatch", 0, func(r *PerfReader) error { return some(r.ReadBatch(make([]PerfRecord, 10))) }),
+		ofPerfReader("Records", 0, func(r *PerfReader) error { return firstTen(r.Records(context.Background())) }),
+		ofPerfReader("Consume", many, func(r *PerfReader) error { return whole(r.Consume(perfFunction)) }),
+		ofPerfReader("ConsumeBuffer", many, func(r *PerfReader) error { _, err := r.ConsumeBuffer(0, perfFunction); return err }),
+		ofRaw("Poll", 0, func(r *PerfBufferRaw) error { return some(r.Poll(-1)) }),
+		ofRaw("Consume", many, func(r *PerfBufferRaw) error { return whole(r.Consume()) }),
+		ofRaw("ConsumeBuffer", many, func(r *PerfBufferRaw) error { _, err := r.ConsumeBuffer(0); return err }),
 		{"PerfBuffer.Poll", perfObject, "perf_send_many", 0, func(t *testing.T, m *Module) func() error {
 			events := make(chan []byte)
 			pb, err := m.InitPerfBuf("perf_events", events, nil, 1)
@@ -173,50 +154,15 @@ func TestCallsHoldTheirModule(t *testing.T) {
 			rb.Poll(300)
 			return func() error { return receiveAndStop(events, 10, rb.Stop) }
 		}},
-		{"RingBufReader.Read", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m)
-			return func() error { _, err := r.Read(); return err }
-		}},
-		{"RingBufReader.ReadSample", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m)
-			return func() error { _, _, err := r.ReadSample(nil); return err }
-		}},
-		{"RingBufReader.ReadInto", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m)
-			return func() error { return r.ReadInto(new(Record)) }
-		}},
-		{"RingBufReader.ReadBatch", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m)
-			return func() error { return some(r.ReadBatch(make([]Record, 10))) }
-		}},
-		{"RingBufReader.Records", mainObject, "send_many", 0, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m)
-			return func() error {
-				n := 0
-				for _, err := range r.Records(context.Background()) {
-					if n++; err != nil || n == 10 {
-						return err
-					}
-				}
-				return nil
-			}
-		}},
-		{"RingBufReader.Consume", mainObject, "send_many", many, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m)
-			return func() error { return whole(r.Consume(ringFunction)) }
-		}},
-		{"RingBufReader.ConsumeN", mainObject, "send_many", many, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m)
-			return func() error { return whole(r.ConsumeN(many, ringFunction)) }
-		}},
-		{"Ring.Consume", mainObject, "send_many", many, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m).Rings()[0]
-			return func() error { return whole(r.Consume(ringFunction)) }
-		}},
-		{"Ring.ConsumeN", mainObject, "send_many", many, func(t *testing.T, m *Module) func() error {
-			r := ring(t, m).Rings()[0]
-			return func() error { return whole(r.ConsumeN(many, ringFunction)) }
-		}},
+		ofRingReader("Read", 0, func(r *RingBufReader) error { _, err := r.Read(); return err }),
+		ofRingReader("ReadSample", 0, func(r *RingBufReader) error { _, _, err := r.ReadSample(nil); return err }),
+		ofRingReader("ReadInto", 0, func(r *RingBufReader) error { return r.ReadInto(new(Record)) }),
+		ofRingReader("ReadBatch", 0, func(r *RingBufReader) error { return some(r.ReadBatch(make([]Record, 10))) }),
+		ofRingReader("Records", 0, func(r *RingBufReader) error { return firstTen(r.Records(context.Background())) }),
+		ofRingReader("Consume", many, func(r *RingBufReader) error { return whole(r.Consume(ringFunction)) }),
+		ofRingReader("ConsumeN", many, func(r *RingBufReader) error { return whole(r.ConsumeN(many, ringFunction)) }),
+		ofRing("Consume", many, func(r *Ring) error { return whole(r.Consume(ringFunction)) }),
+		ofRing("ConsumeN", many, func(r *Ring) error { return whole(r.ConsumeN(many, ringFunction)) }),
 		// The program drains the ring.
 		{"UserRingBuffer.ReserveBlocking", perfObject, "drain", 0, func(t *testing.T, m *Module) func() error {
 			rb := fullUserRing(t, m)
@@ -353,6 +299,25 @@ func TestCallsHoldTheirModule(t *testing.T) {
 			}
 		})
 	}
+}
+
+// calling returns a function that opens a handle, and returns a call that is the handle's last use.
+func calling[H any](open func(*testing.T, *Module) H, call func(H) error) func(*testing.T, *Module) func() error {
+	return func(t *testing.T, m *Module) func() error {
+		handle := open(t, m)
+		return func() error { return call(handle) }
+	}
+}
+
+// firstTen goes through ten records.
+func firstTen[R any](records iter.Seq2[R, error]) error {
+	n := 0
+	for _, err := range records {
+		if n++; err != nil || n == 10 {
+			return err
+		}
+	}
+	return nil
 }
 
 // receiveAndStop receives n events, and then ends what sends them.
