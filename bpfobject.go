@@ -7,20 +7,11 @@ import "C"
 
 import (
 	"bytes"
-	"compress/gzip"
-	"debug/elf"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -46,85 +37,6 @@ type Module struct {
 	maps  map[*C.struct_bpf_map]*BPFMap
 	progs map[*C.struct_bpf_program]*BPFProg
 }
-
-// An object owns the C side of a module. It doesn't refer to the module, so that it can be closed
-// after the module was dropped.
-type object struct {
-	guard
-	name    string
-	btfPath string
-	// btf is the file at btfPath, until libbpf has read it.
-	btf   *os.File
-	c     *C.struct_bpf_object
-	stage stage
-	// image is the ELF file, until the object is loaded.
-	image []byte
-	// references is true if maps are initialized with references to maps or programs.
-	references bool
-	// relocatesTypes is true if there are CO-RE relocations.
-	relocatesTypes bool
-
-	childMutex sync.Mutex
-	// children are the links and buffers in the order of their making; nil for good once the
-	// object is closing.
-	children []child
-	closing  bool
-
-	closeOnce sync.Once
-}
-
-// noObject was closed from the beginning. It is that of nil and zero values of Module and of what belongs to one.
-var noObject = &object{guard: guard{closed: true}, closing: true}
-
-// in returns the object; for nil and the zero value, one that is closed.
-func (m *Module) in() *object {
-	if m == nil || m.object == nil {
-		return noObject
-	}
-	return m.object
-}
-
-// A child is a C object that must be freed before the object it came from.
-type child interface {
-	close()
-}
-
-// A guard keeps what it guards open while calls use it: C memory, file descriptors. A nil guard admits no call.
-type guard struct {
-	mutex  sync.RWMutex
-	closed bool
-}
-
-// use admits a call that may run together with others of its kind. If it returns nil, done must
-// be called.
-func (g *guard) use() error {
-	if g == nil {
-		return os.ErrClosed
-	}
-	g.mutex.RLock()
-	if g.closed {
-		g.mutex.RUnlock()
-		return os.ErrClosed
-	}
-	return nil
-}
-
-func (g *guard) done() { g.mutex.RUnlock() }
-
-// lock admits a call that must be alone. If it returns nil, unlock must be called.
-func (g *guard) lock() error {
-	if g == nil {
-		return os.ErrClosed
-	}
-	g.mutex.Lock()
-	if g.closed {
-		g.mutex.Unlock()
-		return os.ErrClosed
-	}
-	return nil
-}
-
-func (g *guard) unlock() { g.mutex.Unlock() }
 
 // NewModuleArgs are the options of [NewModuleFromFileArgs] and [NewModuleFromBufferArgs].
 type NewModuleArgs struct {
@@ -199,88 +111,6 @@ func NewModuleFromBufferArgs(args NewModuleArgs) (*Module, error) {
 	return newModule(what, args, bytes.Clone(args.BPFObjBuff), args.BPFObjName)
 }
 
-// The largest files that are read: far more than there is use for, and less than would use up the memory.
-const (
-	maxObjectSize  = 256 << 20 // bytes; a program has 8 MB at most
-	maxBTFSize     = 256 << 20 // bytes; a kernel's has 10 MB
-	maxKConfigSize = 16 << 20  // bytes, unpacked; a kernel's has 300 kB
-)
-
-// openRegular opens a file to read it. What is no regular file isn't waited for, but refused.
-func openRegular(path string) (*os.File, os.FileInfo, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, nil, errors.Unwrap(err) // the path is named by the caller
-	}
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		err = errors.Unwrap(err)
-	case info.IsDir():
-		err = syscall.EISDIR
-	case !info.Mode().IsRegular():
-		err = fmt.Errorf("not a regular file: %w", syscall.EINVAL)
-	default:
-		return file, info, nil
-	}
-	_ = file.Close()
-	return nil, nil, err
-}
-
-// readAtMost reads all there is, up to a limit in bytes.
-func readAtMost(r io.Reader, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, tooLarge(limit)
-	}
-	return data, nil
-}
-
-func tooLarge(limit int64) error {
-	return fmt.Errorf("more than %d bytes: %w", limit, syscall.EFBIG)
-}
-
-// readObject returns the content of an object file; of one that is no ELF file, its beginning.
-func readObject(path string) ([]byte, error) {
-	file, info, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	magic := make([]byte, len(elf.ELFMAG))
-	if n, _ := io.ReadFull(file, magic); string(magic[:n]) != elf.ELFMAG {
-		return magic[:n], nil
-	}
-	if info.Size() > maxObjectSize {
-		return nil, tooLarge(maxObjectSize)
-	}
-	return readAtMost(io.MultiReader(bytes.NewReader(magic), file), maxObjectSize)
-}
-
-// openBTF opens a file with BTF, by itself or in a section of an ELF file. libbpf opens it again at the load, by the
-// descriptor's path in /proc (see descriptorPath): path itself may lead to another file by then, one that never ends.
-func openBTF(path string) (*os.File, error) {
-	file, info, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	size := uint64(info.Size())
-	if image, err := elf.NewFile(file); err == nil {
-		size = 0
-		if section := image.Section(".BTF"); section != nil {
-			size = section.Size
-		}
-	}
-	if size > maxBTFSize {
-		_ = file.Close()
-		return nil, tooLarge(maxBTFSize)
-	}
-	return file, nil
-}
-
 // newModule opens the object in image, the content of an ELF file. Name is what the module's errors call it.
 func newModule(what string, args NewModuleArgs, image []byte, name string) (*Module, error) {
 	file, err := checkObject(image)
@@ -353,32 +183,6 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 	}
 	m.cleanup = runtime.AddCleanup(m, (*object).dropped, m.object)
 	return m, nil
-}
-
-// readKConfig returns the text of a kernel configuration, which may be gzipped as /proc/config.gz.
-func readKConfig(path string) (string, error) {
-	file, _, err := openRegular(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	data, err := readAtMost(file, maxKConfigSize)
-	if err != nil {
-		return "", err
-	}
-	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-		unzipped, err := gzip.NewReader(bytes.NewReader(data))
-		if err != nil {
-			return "", err
-		}
-		if data, err = readAtMost(unzipped, maxKConfigSize); err != nil {
-			return "", err
-		}
-	}
-	if i := bytes.IndexByte(data, 0); i >= 0 {
-		return "", fmt.Errorf("not a text: byte %d is 0", i)
-	}
-	return string(data), nil
 }
 
 // BPFLoadObject creates the object's maps and loads its programs into the kernel. It can be done
@@ -523,96 +327,6 @@ func (m *Module) Close() {
 	atWork.remove(m)
 }
 
-func (o *object) close() {
-	o.closeOnce.Do(func() {
-		o.childMutex.Lock()
-		o.closing = true
-		children := o.children
-		o.children = nil
-		o.childMutex.Unlock()
-		for _, c := range slices.Backward(children) {
-			c.close()
-		}
-
-		o.mutex.Lock()
-		defer o.mutex.Unlock()
-		o.closed = true
-		C.bpf_object__close(o.c)
-		o.c = nil
-		o.image = nil
-		o.closeBTF()
-	})
-}
-
-func (o *object) closeBTF() {
-	_ = o.btf.Close() // of nil, it returns an error
-	o.btf = nil
-}
-
-// onDropped is told the name of each object that the garbage collector had to close.
-var onDropped = func(string) {}
-
-func (o *object) dropped() {
-	o.close()
-	onDropped(o.name)
-}
-
-// adopt makes the object close c before itself. It fails if the object is closing.
-func (o *object) adopt(c child) error {
-	o.childMutex.Lock()
-	defer o.childMutex.Unlock()
-	if o.closing {
-		return os.ErrClosed
-	}
-	o.children = append(o.children, c)
-	return nil
-}
-
-// disown undoes adopt, after c was closed.
-func (o *object) disown(c child) {
-	o.childMutex.Lock()
-	defer o.childMutex.Unlock()
-	if i := slices.Index(o.children, c); i >= 0 {
-		o.children = slices.Delete(o.children, i, i+1)
-	}
-}
-
-// links returns the links that are open.
-func (o *object) links() []*link {
-	o.childMutex.Lock()
-	defer o.childMutex.Unlock()
-	var list []*link
-	for _, c := range o.children {
-		if l, ok := c.(*link); ok {
-			list = append(list, l)
-		}
-	}
-	return list
-}
-
-// atWork holds the modules with programs that are attached, and how many links those have. They
-// go on working when nobody holds their module, so the garbage collector must not close it.
-var atWork = modulesAtWork{links: make(map[*Module]int)}
-
-type modulesAtWork struct {
-	mutex sync.Mutex
-	links map[*Module]int
-}
-
-func (w *modulesAtWork) add(m *Module, links int) {
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	if w.links[m] += links; w.links[m] <= 0 {
-		delete(w.links, m)
-	}
-}
-
-func (w *modulesAtWork) remove(m *Module) {
-	w.mutex.Lock()
-	defer w.mutex.Unlock()
-	delete(w.links, m)
-}
-
 // GetMap returns the object's map of that name. If there is none, errors.Is(err, syscall.ENOENT)
 // holds. The maps behind global variables are named ".data", ".rodata", ".bss" and so on.
 //
@@ -740,104 +454,3 @@ func (it *BPFObjectIterator) NextProgram() *BPFProg {
 	it.prog = it.module.progHandle(c)
 	return it.prog
 }
-
-// InitGlobalVariable sets a global variable of the BPF program, of a .data or .rodata section,
-// before the object is loaded. Value is what [binary.Write] takes: a number, a struct or an array
-// of fixed size, and must not be larger than the variable.
-func (m *Module) InitGlobalVariable(name string, value interface{}) error {
-	if err := m.initGlobalVariable(name, value); err != nil {
-		return failed(err, "set global variable %q of object %q", name, m.in().name)
-	}
-	return nil
-}
-
-func (m *Module) initGlobalVariable(name string, value any) error {
-	o := m.in()
-	if err := o.lock(); err != nil {
-		return err
-	}
-	defer o.unlock()
-	if o.stage == loaded {
-		return o.stage.beforeLoad(syscall.EBUSY)
-	}
-	variable, err := findVariable(o.image, name)
-	if err != nil {
-		return err
-	}
-	if v := reflect.ValueOf(value); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return fmt.Errorf("nil value: %w", syscall.EINVAL)
-	}
-	var data bytes.Buffer
-	if err := binary.Write(&data, variable.order, value); err != nil {
-		return err
-	}
-	if data.Len() == 0 {
-		return fmt.Errorf("empty value: %w", syscall.EINVAL)
-	}
-	bpfMap, err := m.mapByName(variable.section)
-	if err != nil {
-		return err
-	}
-	size := int(C.bpf_map__value_size(bpfMap.c))
-	if uint64(data.Len()) > variable.size {
-		return fmt.Errorf("value of %d bytes for a variable of %d: %w", data.Len(), variable.size, syscall.EINVAL)
-	}
-	initial := make([]byte, size)
-	copy(initial, bpfMap.initialValue())
-	if variable.offset > uint64(size) || uint64(data.Len()) > uint64(size)-variable.offset {
-		return fmt.Errorf("variable lies outside of map %q: %w", variable.section, syscall.EINVAL)
-	}
-	copy(initial[variable.offset:], data.Bytes())
-	return o.stage.beforeLoad(codeOf(C.golibbpf_map_set_initial_value(bpfMap.c, bytesC(initial), C.size_t(size))))
-}
-
-// A Symbol is where a global variable stands in its section.
-type Symbol struct {
-	section      string
-	offset, size uint64
-	order        binary.ByteOrder
-}
-
-func findVariable(image []byte, name string) (Symbol, error) {
-	file, err := elf.NewFile(bytes.NewReader(image))
-	if err != nil {
-		return Symbol{}, err
-	}
-	symbols, err := file.Symbols()
-	if err != nil {
-		return Symbol{}, err
-	}
-	for _, s := range symbols {
-		if s.Name != name || int(s.Section) >= len(file.Sections) {
-			continue
-		}
-		section := file.Sections[s.Section].Name
-		if isSectionOf(section, ".data") || isSectionOf(section, ".rodata") {
-			return Symbol{section, s.Value, s.Size, file.ByteOrder}, nil
-		}
-	}
-	return Symbol{}, fmt.Errorf("no such variable in .data or .rodata: %w", syscall.ENOENT)
-}
-
-// isSectionOf tells whether section is kind or, as clang names more of them, kind and a suffix.
-func isSectionOf(section, kind string) bool {
-	return section == kind || strings.HasPrefix(section, kind+".")
-}
-
-// cString returns a copy of s for C, to be freed by C.free, unless C would see only a part of it.
-func cString(s string) (*C.char, error) {
-	if strings.IndexByte(s, 0) >= 0 {
-		return nil, errZeroByte
-	}
-	return C.CString(s), nil
-}
-
-// cStringOrNil is cString, except that the empty string is nil.
-func cStringOrNil(s string) (*C.char, error) {
-	if s == "" {
-		return nil, nil
-	}
-	return cString(s)
-}
-
-var errZeroByte = fmt.Errorf("name has a zero byte: %w", syscall.EINVAL)

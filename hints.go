@@ -16,16 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What this file adds to an error is asked for after the kernel or libbpf has refused something: nothing is refused by it.
-
-// because puts the reason before an error, if there is one.
-func because(reason string, err error) error {
-	if reason == "" {
-		return err
-	}
-	return fmt.Errorf("%s: %w", reason, err)
-}
-
 // A stage is how far an object is on its way into the kernel.
 type stage int
 

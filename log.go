@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"runtime/cgo"
 	"strings"
 	"sync"
@@ -147,55 +146,6 @@ func currentSink() *sink {
 		useSink(defaultSink())
 	}
 	return logSink.Load()
-}
-
-// A watch gathers what libbpf has to say during one call.
-type watch struct {
-	warnings []string
-	panicked any
-}
-
-// watched runs call, which calls libbpf, and returns its error with the name of what was done and
-// with libbpf's warnings. It is for calls that may print: those that open, load, attach, create.
-// The errno of a C call is only valid inside of call.
-func watched(what string, call func() error) error {
-	s := currentSink()
-	leaveLockedMemory()
-	w := new(watch)
-	err := w.run(call)
-	if err == nil && s.quiet {
-		w.print(s)
-	}
-	if w.panicked != nil {
-		return &opError{what: what, err: fmt.Errorf("log callback panicked: %v", w.panicked)}
-	}
-	if err != nil {
-		return w.explain(what, err)
-	}
-	return nil
-}
-
-// print logs the warnings of a call that has worked.
-func (w *watch) print(s *sink) {
-	defer func() {
-		if r := recover(); r != nil {
-			w.panicked = r
-		}
-	}()
-	for _, msg := range w.warnings {
-		s.emit(LibbpfWarnLevel, msg)
-	}
-}
-
-func (w *watch) run(call func() error) error {
-	handle := cgo.NewHandle(w)
-	defer handle.Delete()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var before C.struct_golibbpf_watch
-	C.golibbpf_watch_begin(&before, C.uintptr_t(handle))
-	defer C.golibbpf_watch_end(&before)
-	return call()
 }
 
 // golibbpf_log is called by C for each message that may be wanted.

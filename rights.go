@@ -117,23 +117,6 @@ func namesOf(capabilities []capability) string {
 	return strings.Join(names, " and ")
 }
 
-// kernelBefore reports whether the running kernel is older than a version. One of unknown version is not.
-func kernelBefore(major, minor int) bool {
-	version := kernelVersion()
-	return version[0] < major || version[0] == major && version[1] < minor
-}
-
-var kernelVersion = sync.OnceValue(func() (version [2]int) {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return [2]int{1 << 16}
-	}
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &version[0], &version[1]); err != nil {
-		return [2]int{1 << 16}
-	}
-	return version
-})
-
 // countsLockedMemory reports whether the kernel counts maps and programs against the limit of locked memory.
 func countsLockedMemory() bool { return kernelBefore(5, 11) }
 

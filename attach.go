@@ -1,0 +1,139 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// attach attaches the program, which must be loaded, to target, by a call of libbpf's.
+func (p *BPFProg) attach(linkType LinkType, eventName, target string, do func() (*C.struct_bpf_link, error)) (*BPFLink, error) {
+	return p.GetModule().attach(p, linkType, eventName, fmt.Sprintf("attach program %q to %s", p.Name(), target), do)
+}
+
+// OrderOpts say where a program stands among the others of its hook (struct bpf_tcx_opts,
+// bpf_netkit_opts, bpf_cgroup_opts). Without any, it is the last one.
+type OrderOpts struct {
+	Flags            AttachFlag // BPFFBefore or BPFFAfter: all others, or the one that is named
+	RelativeFd       int        // names a program or, with BPFFLink, a link, by a descriptor
+	RelativeId       uint32     // names it, with BPFFID, by its id
+	ExpectedRevision uint64     // unless 0, the hook must have it: it changes with each program that comes or goes
+}
+
+func (o OrderOpts) c() (C.struct_golibbpf_order, error) {
+	fd, err := cInt(o.RelativeFd, "RelativeFd")
+	return C.struct_golibbpf_order{
+		flags:             C.uint32_t(o.Flags),
+		relative_fd:       C.uint32_t(fd),
+		relative_id:       C.uint32_t(o.RelativeId),
+		expected_revision: C.uint64_t(o.ExpectedRevision),
+	}, err
+}
+
+// AttachGeneric attaches the program to what its section's name says, such as
+// "tp/sched/sched_process_exec" or "fentry/do_unlinkat". It gives ErrUnsupported for sections that
+// libbpf doesn't attach by itself.
+//
+// Implements: bpf_program__attach
+func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
+	return p.attach(Tracing, p.SectionName(), fmt.Sprintf("its section's target %q", p.SectionName()), func() (*C.struct_bpf_link, error) {
+		if c, ok, err := p.attachToFile(); ok {
+			return c, err
+		}
+		kind, target, _ := strings.Cut(p.section, "/")
+		if kind == "ksyscall" || kind == "kretsyscall" {
+			if err := checkAttach(true); err != nil {
+				return nil, err
+			}
+		}
+		c, errno := C.bpf_program__attach(p.c)
+		if c == nil && (kind == "tp" || kind == "tracepoint") {
+			category, name, _ := strings.Cut(target, "/")
+			errno = explainTracefs(errno, category, name)
+		}
+		return c, errno
+	})
+}
+
+// AttachPrograms attaches each loaded program that isn't attached yet, by its section's name, except
+// those that [BPFProg.SetAutoattach] has left out. It stops at the first error.
+//
+// Implements: bpf_program__attach
+func (m *Module) AttachPrograms() error {
+	what := fmt.Sprintf("attach the programs of object %q", m.in().name)
+	if err := m.in().use(); err != nil {
+		return failed(err, "%s", what)
+	}
+	m.in().done()
+	it := m.Iterator()
+	for prog := it.NextProgram(); prog != nil; prog = it.NextProgram() {
+		if !prog.Autoload() || !prog.Autoattach() || prog.links.Load() > 0 {
+			continue
+		}
+		if _, err := prog.AttachGeneric(); err != nil {
+			return failed(err, "%s", what)
+		}
+	}
+	return nil
+}
+
+// DetachPrograms destroys all links of the module. It goes on after an error; all errors are in the
+// one that it returns.
+func (m *Module) DetachPrograms() error {
+	what := fmt.Sprintf("detach the programs of object %q", m.in().name)
+	if err := m.in().use(); err != nil {
+		return failed(err, "%s", what)
+	}
+	m.in().done()
+	var errs []error
+	for _, l := range m.in().links() {
+		errs = append(errs, (&BPFLink{module: m, handle: l}).Destroy())
+	}
+	return failed(errors.Join(errs...), "%s", what)
+}
+
+// AttachFlag says how a program goes together with others at a hook (BPF_F_BEFORE and others).
+type AttachFlag uint32
+
+// BPFFNone is the default: no other program may be there.
+const BPFFNone AttachFlag = 0
+
+// AttachGenericFD attaches the program, which must be loaded, to what targetFd is a descriptor of (a
+// cgroup, a sockmap, …), without a link: it stays until [BPFProg.DetachGenericFD].
+//
+// Implements: bpf_prog_attach
+func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags AttachFlag) error {
+	return p.change(fmt.Sprintf("attach program %q to descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
+		prog, err := p.loaded()
+		if err != nil {
+			return err
+		}
+		target, err := cInt(targetFd, "descriptor")
+		if err != nil {
+			return err
+		}
+		return codeOf(C.bpf_prog_attach(prog, target, C.enum_bpf_attach_type(attachType), C.uint(flags)))
+	})
+}
+
+// DetachGenericFD undoes [BPFProg.AttachGenericFD].
+//
+// Implements: bpf_prog_detach2
+func (p *BPFProg) DetachGenericFD(targetFd int, attachType BPFAttachType) error {
+	return p.change(fmt.Sprintf("detach program %q from descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
+		prog, err := p.loaded()
+		if err != nil {
+			return err
+		}
+		target, err := cInt(targetFd, "descriptor")
+		if err != nil {
+			return err
+		}
+		return codeOf(C.bpf_prog_detach2(prog, target, C.enum_bpf_attach_type(attachType)))
+	})
+}

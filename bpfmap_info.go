@@ -1,0 +1,117 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"unsafe"
+)
+
+// BPFMapInfo is what the kernel tells of a map (struct bpf_map_info). Sizes are in bytes.
+type BPFMapInfo struct {
+	Type                  MapType
+	ID                    uint32
+	KeySize               uint32
+	ValueSize             uint32
+	MaxEntries            uint32
+	MapFlags              uint32
+	Name                  string // its first 15 bytes
+	IfIndex               uint32
+	BTFVmlinuxValueTypeID uint32
+	NetnsDev              uint64
+	NetnsIno              uint64
+	BTFID                 uint32
+	BTFKeyTypeID          uint32
+	BTFValueTypeID        uint32
+	MapExtra              uint64
+}
+
+// GetMapInfoByFD describes the map that fd is a descriptor of.
+//
+// Implements: bpf_obj_get_info_by_fd
+func GetMapInfoByFD(fd int) (*BPFMapInfo, error) {
+	var info C.struct_bpf_map_info
+	size := C.__u32(unsafe.Sizeof(info))
+	fdC, err := cInt(fd, "descriptor")
+	if err == nil {
+		err = codeOf(C.bpf_obj_get_info_by_fd(fdC, unsafe.Pointer(&info), &size))
+	}
+	if err != nil {
+		return nil, failed(err, "get information on the map of descriptor %d", fd)
+	}
+	return &BPFMapInfo{
+		Type:                  MapType(info._type),
+		ID:                    uint32(info.id),
+		KeySize:               uint32(info.key_size),
+		ValueSize:             uint32(info.value_size),
+		MaxEntries:            uint32(info.max_entries),
+		MapFlags:              uint32(info.map_flags),
+		Name:                  C.GoString(&info.name[0]),
+		IfIndex:               uint32(info.ifindex),
+		BTFVmlinuxValueTypeID: uint32(info.btf_vmlinux_value_type_id),
+		NetnsDev:              uint64(info.netns_dev),
+		NetnsIno:              uint64(info.netns_ino),
+		BTFID:                 uint32(info.btf_id),
+		BTFKeyTypeID:          uint32(info.btf_key_type_id),
+		BTFValueTypeID:        uint32(info.btf_value_type_id),
+		MapExtra:              uint64(info.map_extra),
+	}, nil
+}
+
+// GetMapFDByID returns a new descriptor, which belongs to the caller, of the map that has the given
+// id. It needs CAP_SYS_ADMIN.
+//
+// Implements: bpf_map_get_fd_by_id
+func GetMapFDByID(id uint32) (int, error) {
+	fd := C.bpf_map_get_fd_by_id(C.__u32(id))
+	return int(fd), failed(codeOf(fd), "get the map with id %d", id)
+}
+
+// GetMapNextID returns the smallest id of a map that is larger than startId; if there is none,
+// errors.Is(err, syscall.ENOENT) holds. It needs CAP_SYS_ADMIN.
+//
+// Implements: bpf_map_get_next_id
+func GetMapNextID(startId uint32) (uint32, error) {
+	id := C.__u32(startId)
+	err := codeOf(C.bpf_map_get_next_id(id, &id))
+	return uint32(id), failed(err, "get the map id after %d", startId)
+}
+
+// GetMapsIDsByName returns the ids above *startId of the maps of that name. The kernel keeps the first 15
+// bytes of a map's name, so only these are compared: all maps are found whose names begin with the same 15
+// bytes. *startId is the last id that was looked at, also after an error.
+func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
+	if startId == nil {
+		return nil, failed(fmt.Errorf("nil start: %w", syscall.EINVAL), "find maps %q", name)
+	}
+	kernelName := name[:min(len(name), C.BPF_OBJ_NAME_LEN-1)]
+	var ids []uint32
+	for {
+		id, err := GetMapNextID(*startId)
+		if errors.Is(err, syscall.ENOENT) {
+			return ids, nil
+		}
+		if err != nil {
+			return ids, err
+		}
+		*startId = id
+		bpfMap, err := GetMapByID(id)
+		if errors.Is(err, syscall.ENOENT) {
+			continue // it was freed meanwhile
+		}
+		if err != nil {
+			return ids, err
+		}
+		if bpfMap.Name() == kernelName {
+			ids = append(ids, id)
+		}
+		if err := bpfMap.Close(); err != nil {
+			return ids, err
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package libbpfgo
+
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"math"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A BPFMapLow is a map that is known by its descriptor alone, of whatever object, program or
+// process. It owns the descriptor until [BPFMapLow.Close]; one that is dropped stays open, since
+// programs that were written for libbpfgo close the descriptor themselves.
+//
+// All methods may be called from several goroutines; operations on elements run side by side.
+//
+// The zero value is a map that is closed. So is nil, except that the methods which a BPFMapLow has in common with a
+// [BPFMap] panic: they are promoted from a struct in it, which nil doesn't have.
+type BPFMapLow struct {
+	elements
+}
+
+// BPFMapCreateOpts are the options of [CreateMap] (struct bpf_map_create_opts). The zero value stands
+// for what libbpf does without them.
+type BPFMapCreateOpts struct {
+	BTFFD                 uint32
+	BTFKeyTypeID          uint32
+	BTFValueTypeID        uint32
+	BTFVmlinuxValueTypeID uint32
+	InnerMapFD            uint32
+	MapFlags              uint32
+	MapExtra              uint64
+	NumaNode              uint32
+	MapIfIndex            uint32
+}
+
+// CreateMap creates a map. Sizes are in bytes, maxEntries in elements, or in bytes for ring buffers.
+// The first 15 bytes of mapName are the map's name; where the thread may create maps, but not load
+// programs, it has none.
+//
+// Implements: bpf_map_create
+func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries int, opts *BPFMapCreateOpts) (*BPFMapLow, error) {
+	what := fmt.Sprintf("create map %q", mapName)
+	for _, n := range []int{keySize, valueSize, maxEntries} {
+		if n < 0 || n > math.MaxUint32 {
+			return nil, failed(fmt.Errorf("size %d: %w", n, syscall.EINVAL), "%s", what)
+		}
+	}
+	name, err := cString(mapName)
+	if err != nil {
+		return nil, failed(err, "%s", what)
+	}
+	defer C.free(unsafe.Pointer(name))
+
+	options := C.struct_bpf_map_create_opts{sz: C.sizeof_struct_bpf_map_create_opts}
+	if opts != nil {
+		options.btf_fd = C.__u32(opts.BTFFD)
+		options.btf_key_type_id = C.__u32(opts.BTFKeyTypeID)
+		options.btf_value_type_id = C.__u32(opts.BTFValueTypeID)
+		options.btf_vmlinux_value_type_id = C.__u32(opts.BTFVmlinuxValueTypeID)
+		options.inner_map_fd = C.__u32(opts.InnerMapFD)
+		options.map_flags = C.__u32(opts.MapFlags)
+		options.map_extra = C.__u64(opts.MapExtra)
+		options.numa_node = C.__u32(opts.NumaNode)
+		options.map_ifindex = C.__u32(opts.MapIfIndex)
+	}
+	var fd C.int
+	err = watched(what, func() error {
+		name := name
+		if !mayNameMaps() {
+			name = nil
+		}
+		fd = C.bpf_map_create(C.enum_bpf_map_type(mapType), name, C.__u32(keySize), C.__u32(valueSize), C.__u32(maxEntries), &options)
+		if err := codeOf(fd); err != nil {
+			return because(refusedMap(err, BPFMapInfo{
+				Type:           mapType,
+				Name:           mapName,
+				KeySize:        uint32(keySize),
+				ValueSize:      uint32(valueSize),
+				MaxEntries:     uint32(maxEntries),
+				MapFlags:       uint32(options.map_flags),
+				BTFKeyTypeID:   uint32(options.btf_key_type_id),
+				BTFValueTypeID: uint32(options.btf_value_type_id),
+			}), err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newBPFMapLow(int(fd))
+}
+
+// GetMapByID returns the map that has the given id. It needs CAP_SYS_ADMIN.
+//
+// Implements: bpf_map_get_fd_by_id
+func GetMapByID(id uint32) (*BPFMapLow, error) {
+	fd, err := GetMapFDByID(id)
+	if err != nil {
+		return nil, err
+	}
+	return newBPFMapLow(fd)
+}
+
+// in returns the operations on the map's elements; for nil, those of a map that is closed.
+func (m *BPFMapLow) in() *elements {
+	if m == nil {
+		return noElements
+	}
+	return &m.elements
+}
+
+// newBPFMapLow takes over a descriptor.
+func newBPFMapLow(fd int) (*BPFMapLow, error) {
+	m := &BPFMapLow{elements{guard: new(guard)}}
+	if err := m.take(fd); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return m, nil
+}
+
+// take makes the map the one of a descriptor.
+func (m *BPFMapLow) take(fd int) error {
+	info, err := GetMapInfoByFD(fd)
+	if err != nil {
+		return err
+	}
+	m.fd = C.int(fd)
+	m.name = info.Name
+	m.mapType = info.Type
+	m.keySize = int(info.KeySize)
+	m.valueSize = int(info.ValueSize)
+	m.maxEntries = info.MaxEntries
+	return nil
+}
+
+// Close closes the descriptor. Closing again does nothing.
+func (m *BPFMapLow) Close() error {
+	if m.in().guard.lock() != nil {
+		return nil
+	}
+	defer m.guard.unlock()
+	m.guard.closed = true
+	return failed(unix.Close(int(m.fd)), "close map %q", m.name)
+}
+
+// MaxEntries returns the map's capacity: in elements, or in bytes for ring buffers.
+func (m *BPFMapLow) MaxEntries() uint32 {
+	elements := m.in()
+	return known(elements.guard, &elements.maxEntries)
+}
+
+// ReuseFD makes the map the one that fd is a descriptor of: it is duplicated, the descriptor before
+// is closed.
+func (m *BPFMapLow) ReuseFD(fd int) error {
+	what := fmt.Sprintf("reuse descriptor %d as map %q", fd, m.in().Name())
+	if err := m.in().guard.lock(); err != nil {
+		return failed(err, "%s", what)
+	}
+	defer m.guard.unlock()
+	// The kernel would take a part of the number, as C would.
+	if _, err := cInt(fd, "descriptor"); err != nil {
+		return failed(err, "%s", what)
+	}
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return failed(err, "%s", what)
+	}
+	before := int(m.fd)
+	if err := m.take(dup); err != nil {
+		_ = unix.Close(dup)
+		return failed(err, "%s", what)
+	}
+	return failed(unix.Close(before), "%s", what)
+}

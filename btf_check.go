@@ -1,0 +1,459 @@
+//go:build cgo && linux
+
+package libbpfgo
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// btfTypes are the types of BTF, each checked by itself.
+type btfTypes struct {
+	data    []byte // of types
+	strings []byte
+	// offsets is where the type of each id begins.
+	offsets []uint32
+	// sections are the DATASECs.
+	sections []uint32
+	// values and references are what is known of the types that each type contains, and that it refers to.
+	values, references []btfExtent
+}
+
+// A btfExtent is how large the tree is below a type. While the tree is walked, its depth is negative.
+type btfExtent struct {
+	depth int16
+	parts int32
+}
+
+// The kinds of BTF's types.
+type btfKind uint8
+
+const (
+	btfInt btfKind = iota + 1
+	btfPointer
+	btfArray
+	btfStruct
+	btfUnion
+	btfEnum
+	btfForward
+	btfTypedef
+	btfVolatile
+	btfConst
+	btfRestrict
+	btfFunc
+	btfFuncProto
+	btfVar
+	btfDatasec
+	btfFloat
+	btfDeclTag
+	btfTypeTag
+	btfEnum64
+)
+
+const btfMagic = 0xeb9f
+
+// btfTail is the size in bytes of what follows the 12 bytes that each kind of type begins with: as many times as the
+// type says, if it is one of those that have a number of parts.
+var btfTail = [...]struct {
+	size  int
+	parts bool
+}{
+	btfInt: {4, false}, btfPointer: {}, btfArray: {12, false}, btfStruct: {12, true}, btfUnion: {12, true}, btfEnum: {8, true},
+	btfForward: {}, btfTypedef: {}, btfVolatile: {}, btfConst: {}, btfRestrict: {}, btfFunc: {}, btfFuncProto: {8, true},
+	btfVar: {4, false}, btfDatasec: {12, true}, btfFloat: {}, btfDeclTag: {4, false}, btfTypeTag: {}, btfEnum64: {12, true},
+}
+
+// checkBTF checks the content of a .BTF section or of a file with the kernel's types.
+func checkBTF(data []byte) (*btfTypes, error) {
+	order := binary.NativeEndian
+	if len(data) < 24 || order.Uint16(data) != btfMagic {
+		return nil, fmt.Errorf("not BTF of this machine's byte order")
+	}
+	length := uint64(order.Uint32(data[4:]))
+	typesAt, typesSize := uint64(order.Uint32(data[8:])), uint64(order.Uint32(data[12:]))
+	stringsAt, stringsSize := uint64(order.Uint32(data[16:])), uint64(order.Uint32(data[20:]))
+	body, ok := slice(data, length, uint64(len(data))-length)
+	if !ok || length < 24 || typesAt%4 != 0 || typesAt+typesSize > stringsAt {
+		return nil, fmt.Errorf("corrupt header")
+	}
+	b := new(btfTypes)
+	if b.strings, ok = slice(body, stringsAt, stringsSize); !ok {
+		return nil, fmt.Errorf("truncated: strings end at byte %d of %d", stringsAt+stringsSize, len(body))
+	}
+	if stringsSize == 0 || b.strings[0] != 0 || b.strings[stringsSize-1] != 0 {
+		return nil, fmt.Errorf("corrupt strings")
+	}
+	b.data = body[typesAt : typesAt+typesSize]
+
+	b.offsets = make([]uint32, 1, 1+len(b.data)/16)
+	for at := 0; at < len(b.data); {
+		if len(b.data)-at < 12 {
+			return nil, fmt.Errorf("truncated types")
+		}
+		info := order.Uint32(b.data[at+4:])
+		kind := btfKind(info >> 24 & 31)
+		if kind == 0 || int(kind) >= len(btfTail) {
+			return nil, fmt.Errorf("type %d is of unknown kind %d", len(b.offsets), kind)
+		}
+		b.offsets = append(b.offsets, uint32(at))
+		if kind == btfDatasec {
+			b.sections = append(b.sections, uint32(len(b.offsets)-1))
+		}
+		size := btfTail[kind].size
+		if btfTail[kind].parts {
+			size *= int(info & 0xffff)
+		}
+		if at += 12 + size; at > len(b.data) {
+			return nil, fmt.Errorf("truncated types")
+		}
+	}
+	if len(b.data) > 0 && len(body)-int(typesAt+typesSize) < 12 {
+		return nil, fmt.Errorf("fewer than 12 bytes behind the types")
+	}
+
+	b.values, b.references = make([]btfExtent, len(b.offsets)), make([]btfExtent, len(b.offsets))
+	for id := uint32(1); int(id) < len(b.offsets); id++ {
+		if err := b.check(id); err != nil {
+			return nil, fmt.Errorf("type %d, %q, %w", id, b.name(id), err)
+		}
+	}
+	for id := uint32(1); int(id) < len(b.offsets); id++ {
+		if !b.measure(b.values, id, b.contained, 0) || !b.measure(b.references, id, b.referred, 0) {
+			return nil, fmt.Errorf("type %d, %q, is nested too deep or in itself", id, b.name(id))
+		}
+	}
+	return b, nil
+}
+
+// checkBTFFile checks the kernel's types in the file that was opened at path.
+func checkBTFFile(path string, file *os.File) error {
+	if strings.HasPrefix(filepath.Clean(path), "/sys/kernel/btf/") {
+		return nil // the kernel made it
+	}
+	data, err := readBTF(file)
+	if err != nil {
+		return err
+	}
+	if _, err := checkBTF(data); err != nil {
+		return fmt.Errorf("%w: %w", err, LibbpfErrnoFormat)
+	}
+	return nil
+}
+
+// readBTF reads BTF as libbpf's btf__parse does: by itself, or in a section of an ELF file.
+func readBTF(file *os.File) ([]byte, error) {
+	image, err := elf.NewFile(file)
+	if format := (*elf.FormatError)(nil); errors.As(err, &format) || errors.Is(err, io.EOF) {
+		return readAtMost(io.NewSectionReader(file, 0, math.MaxInt64), maxBTFSize)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var data []byte
+	for _, s := range image.Sections {
+		if s.Name != ".BTF" && s.Name != ".BTF.base" {
+			continue
+		}
+		if data != nil || s.Name != ".BTF" || s.Flags&elf.SHF_COMPRESSED != 0 {
+			return nil, fmt.Errorf("section %q: more than the types of a kernel: %w", s.Name, LibbpfErrnoFormat)
+		}
+		if data, err = s.Data(); err != nil {
+			return nil, fmt.Errorf("section .BTF: %w: %w", err, LibbpfErrnoFormat)
+		}
+	}
+	if data == nil {
+		return nil, fmt.Errorf("no section .BTF: %w", syscall.ENODATA)
+	}
+	return data, nil
+}
+
+// word returns a field of 4 bytes of a type: 0 is the name's offset, 4 the kind and the number of parts, 8 the size or
+// the id of a type.
+func (b *btfTypes) word(id uint32, at int) uint32 {
+	return binary.NativeEndian.Uint32(b.data[int(b.offsets[id])+at:])
+}
+
+// kind returns the kind of a type; 0 for void, whose id is 0.
+func (b *btfTypes) kind(id uint32) btfKind {
+	if id == 0 {
+		return 0
+	}
+	return btfKind(b.word(id, 4) >> 24 & 31)
+}
+
+// parts returns how many members, parameters and the like a type has.
+func (b *btfTypes) parts(id uint32) int {
+	return int(b.word(id, 4) & 0xffff)
+}
+
+func (b *btfTypes) name(id uint32) string {
+	if id == 0 {
+		return ""
+	}
+	name, _ := stringAt(b.strings, b.word(id, 0))
+	return name
+}
+
+// check checks the fields of a type.
+func (b *btfTypes) check(id uint32) error {
+	types, names := uint32(len(b.offsets)), uint32(len(b.strings))
+	refersTo := func(at int) error {
+		if other := b.word(id, at); other >= types {
+			return fmt.Errorf("refers to type %d of %d", other, types)
+		}
+		return nil
+	}
+	if b.word(id, 0) >= names {
+		return fmt.Errorf("has a name at byte %d of %d", b.word(id, 0), names)
+	}
+	kind := b.kind(id)
+	switch kind {
+	case btfInt, btfStruct, btfUnion, btfEnum, btfDatasec, btfFloat, btfEnum64:
+		if size := b.word(id, 8); size > math.MaxInt32 {
+			return fmt.Errorf("has %d bytes", size)
+		}
+	case btfPointer, btfTypedef, btfVolatile, btfConst, btfRestrict, btfFunc, btfFuncProto, btfVar, btfDeclTag, btfTypeTag:
+		if err := refersTo(8); err != nil {
+			return err
+		}
+		if kind == btfFunc && b.kind(b.word(id, 8)) != btfFuncProto {
+			return fmt.Errorf("is a function of no prototype")
+		}
+	case btfArray:
+		if err := refersTo(12); err != nil {
+			return err
+		}
+		return refersTo(16)
+	}
+	if !btfTail[kind].parts {
+		return nil
+	}
+	size := btfTail[kind].size
+	for part, at := 0, 12; part < b.parts(id); part, at = part+1, at+size {
+		typeAt := at + 4
+		if kind == btfDatasec {
+			typeAt = at
+		} else if b.word(id, at) >= names {
+			return fmt.Errorf("has a part with a name at byte %d of %d", b.word(id, at), names)
+		}
+		if kind == btfEnum || kind == btfEnum64 {
+			continue
+		}
+		if err := refersTo(typeAt); err != nil {
+			return err
+		}
+		switch other := b.word(id, typeAt); kind {
+		case btfStruct, btfUnion:
+			if b.bitField(id, at) && !b.isNumber(other) {
+				return fmt.Errorf("has a bit field without a size")
+			}
+		case btfDatasec:
+			if kind := b.kind(other); kind != btfVar && (kind != btfFunc || b.name(id) != ".ksyms") {
+				return fmt.Errorf("consists of others than variables")
+			}
+			if b.word(id, at+4) > math.MaxInt32 || b.word(id, at+8) > math.MaxInt32 {
+				return fmt.Errorf("has a variable of %d bytes at %d", b.word(id, at+8), b.word(id, at+4))
+			}
+		}
+	}
+	return nil
+}
+
+// bitField reports whether the member at an offset of a struct or union is a bit field.
+func (b *btfTypes) bitField(id uint32, at int) bool {
+	return b.word(id, 4)>>31 != 0 && b.word(id, at+8)>>24 != 0
+}
+
+// isNumber reports whether a type is an integer or an enumeration and has a size.
+func (b *btfTypes) isNumber(id uint32) bool {
+	for range maxTypeDepth {
+		switch b.kind(id) {
+		case btfTypedef, btfVolatile, btfConst, btfRestrict, btfTypeTag:
+			if id = b.word(id, 8); int(id) >= len(b.offsets) {
+				return false
+			}
+		case btfInt, btfEnum, btfEnum64:
+			return b.word(id, 8) > 0
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// contained calls visit with the types that a type consists of.
+func (b *btfTypes) contained(id uint32, visit func(uint32) bool) bool {
+	switch b.kind(id) {
+	case btfTypedef, btfVolatile, btfConst, btfRestrict, btfTypeTag:
+		return visit(b.word(id, 8))
+	case btfArray:
+		return visit(b.word(id, 12))
+	case btfStruct, btfUnion:
+		for part := range b.parts(id) {
+			if !visit(b.word(id, 12+12*part+4)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// referred calls visit with the types that a type which isn't a struct or union refers to.
+func (b *btfTypes) referred(id uint32, visit func(uint32) bool) bool {
+	switch b.kind(id) {
+	case btfPointer, btfTypedef, btfVolatile, btfConst, btfRestrict, btfTypeTag:
+		return visit(b.word(id, 8))
+	case btfArray:
+		return visit(b.word(id, 12))
+	case btfFuncProto:
+		for part := range b.parts(id) {
+			if !visit(b.word(id, 12+8*part+4)) {
+				return false
+			}
+		}
+		return visit(b.word(id, 8))
+	}
+	return true
+}
+
+// measure reports whether the tree below a type has an end and is of a size to be walked, and records it.
+func (b *btfTypes) measure(known []btfExtent, id uint32, each func(uint32, func(uint32) bool) bool, depth int) bool {
+	if known[id].depth > 0 {
+		return true
+	}
+	if known[id].depth < 0 || depth > maxTypeDepth {
+		return false
+	}
+	known[id].depth = -1
+	extent := btfExtent{depth: 1, parts: 1}
+	ok := each(id, func(other uint32) bool {
+		if other == 0 {
+			return true
+		}
+		if !b.measure(known, other, each, depth+1) {
+			return false
+		}
+		extent.depth = max(extent.depth, known[other].depth+1)
+		extent.parts += known[other].parts
+		return extent.depth <= maxTypeDepth && extent.parts <= maxTypeParts
+	})
+	known[id] = extent
+	return ok
+}
+
+// plain returns the type that is qualified or named by a type.
+func (b *btfTypes) plain(id uint32) uint32 {
+	for {
+		switch b.kind(id) {
+		case btfTypedef, btfVolatile, btfConst, btfRestrict, btfTypeTag:
+			id = b.word(id, 8)
+		default:
+			return id
+		}
+	}
+}
+
+// sizeOf returns the size in bytes of what has a type; false if it has none.
+func (b *btfTypes) sizeOf(id uint32) (uint64, bool) {
+	elements := uint64(1)
+	for range maxTypeDepth {
+		switch b.kind(id) {
+		case btfInt, btfStruct, btfUnion, btfEnum, btfFloat, btfEnum64:
+			return elements * uint64(b.word(id, 8)), true
+		case btfPointer:
+			return elements * 8, true
+		case btfArray:
+			if elements *= uint64(b.word(id, 20)); elements > math.MaxInt32 {
+				return math.MaxInt32, false
+			}
+			id = b.word(id, 12)
+		case btfTypedef, btfVolatile, btfConst, btfRestrict, btfTypeTag, btfVar:
+			id = b.word(id, 8)
+		default:
+			return 0, false
+		}
+	}
+	return 0, false
+}
+
+// variables returns the variables of a DATASEC.
+func (b *btfTypes) variables(id uint32) []uint32 {
+	list := make([]uint32, b.parts(id))
+	for i := range list {
+		list[i] = b.word(id, 12+12*i)
+	}
+	return list
+}
+
+// checkMap checks the definition of a map in .maps: a struct with a member that points to an array, whose length is the
+// map's type.
+func (b *btfTypes) checkMap(variable uint32) error {
+	def := b.plain(b.word(variable, 8))
+	if b.kind(def) != btfStruct {
+		return nil
+	}
+	for part := range b.parts(def) {
+		name, _ := stringAt(b.strings, b.word(def, 12+12*part))
+		pointer := b.plain(b.word(def, 12+12*part+4))
+		if name != "type" || b.kind(pointer) != btfPointer {
+			continue
+		}
+		if array := b.word(pointer, 8); b.kind(array) == btfArray && MapType(b.word(array, 20)) == MapTypeStructOps {
+			return fmt.Errorf("is of type struct_ops, which is a section of its own")
+		}
+	}
+	return nil
+}
+
+// checkStructOps checks the type of a struct_ops map.
+func (b *btfTypes) checkStructOps(variable uint32) error {
+	id := b.plain(b.word(variable, 8))
+	if b.kind(id) != btfStruct {
+		return nil
+	}
+	whole := uint64(b.word(id, 8))
+	if whole > maxStructOps {
+		return fmt.Errorf("has %d bytes", whole)
+	}
+	for part := range b.parts(id) {
+		at := 12 + 12*part
+		name, _ := stringAt(b.strings, b.word(id, at))
+		if b.bitField(id, at) {
+			return fmt.Errorf("has the member %q, a bit field, which struct_ops can't have", name)
+		}
+		size, _ := b.sizeOf(b.word(id, at+4))
+		if offset := uint64(b.word(id, at+8)) / 8; offset > whole || size > whole-offset {
+			return fmt.Errorf("has the member %q outside of it", name)
+		}
+	}
+	return nil
+}
+
+// slice returns size bytes of data from offset on; false if it has less.
+func slice(data []byte, offset, size uint64) ([]byte, bool) {
+	if offset > uint64(len(data)) || size > uint64(len(data))-offset {
+		return nil, false
+	}
+	return data[offset : offset+size], true
+}
+
+// stringAt returns the string that begins at an offset of a table; false if there is none.
+func stringAt(table []byte, offset uint32) (string, bool) {
+	if uint64(offset) >= uint64(len(table)) {
+		return "", false
+	}
+	end := bytes.IndexByte(table[offset:], 0)
+	if end < 0 {
+		return "", false
+	}
+	return string(table[offset : int(offset)+end]), true
+}
