@@ -14,20 +14,6 @@ import (
 	"unsafe"
 )
 
-// String returns the type's name in C, such as "BPF_MAP_TYPE_RINGBUF"; that of [MapTypeUnspec] for a
-// value that isn't known.
-func (t MapType) String() string {
-	return nameOf(namesMapType[:], t, namesMapType[MapTypeUnspec])
-}
-
-// Name returns libbpf's name of the type, such as "ringbuf"; the empty string if the linked libbpf
-// doesn't know it.
-//
-// Implements: libbpf_bpf_map_type_str
-func (t MapType) Name() string {
-	return C.GoString(C.libbpf_bpf_map_type_str(C.enum_bpf_map_type(t)))
-}
-
 // A BPFMap is a map of a [Module], which owns it.
 //
 // All methods may be called from several goroutines; operations on elements run side by side.
@@ -111,21 +97,12 @@ func (m *BPFMap) GetFd() int {
 	return m.in().FileDescriptor()
 }
 
-// property returns a property of the map; the zero value once the module is closed.
-func property[T any](m *BPFMap, get func(*C.struct_bpf_map) T) (value T) {
-	if m.in().guard.use() != nil {
-		return value
-	}
-	defer m.guard.done()
-	return get(m.c)
-}
-
 // MaxEntries returns the map's capacity: in elements, or in bytes for ring buffers; 0 once the
 // module is closed.
 //
 // Implements: bpf_map__max_entries
 func (m *BPFMap) MaxEntries() uint32 {
-	return property(m, func(c *C.struct_bpf_map) uint32 { return uint32(C.bpf_map__max_entries(c)) })
+	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__max_entries(m.c)) })
 }
 
 // GetMaxEntries is the older name of [BPFMap.MaxEntries].
@@ -165,8 +142,13 @@ func (m *BPFMap) Resize(maxEntries uint32) error {
 //
 // Implements: bpf_map__pin
 func (m *BPFMap) Pin(pinPath string) error {
-	return m.pinned(fmt.Sprintf("pin map %q at %q", m.in().name, pinPath), pinPath, func(path *C.char) C.int {
-		return C.bpf_map__pin(m.c, path)
+	return m.change(fmt.Sprintf("pin map %q at %q", m.in().name, pinPath), func() error {
+		path, err := cStringOrNil(pinPath)
+		if err != nil {
+			return err
+		}
+		defer C.free(unsafe.Pointer(path))
+		return codeOf(C.bpf_map__pin(m.c, path))
 	})
 }
 
@@ -174,22 +156,13 @@ func (m *BPFMap) Pin(pinPath string) error {
 //
 // Implements: bpf_map__unpin
 func (m *BPFMap) Unpin(pinPath string) error {
-	return m.pinned(fmt.Sprintf("unpin map %q from %q", m.in().name, pinPath), pinPath, func(path *C.char) C.int {
-		return C.bpf_map__unpin(m.c, path)
-	})
-}
-
-func (m *BPFMap) pinned(what, path string, do func(*C.char) C.int) error {
-	return m.change(what, func() error {
-		if path == "" {
-			return codeOf(do(nil))
-		}
-		pathC, err := cString(path)
+	return m.change(fmt.Sprintf("unpin map %q from %q", m.in().name, pinPath), func() error {
+		path, err := cStringOrNil(pinPath)
 		if err != nil {
 			return err
 		}
-		defer C.free(unsafe.Pointer(pathC))
-		return codeOf(do(pathC))
+		defer C.free(unsafe.Pointer(path))
+		return codeOf(C.bpf_map__unpin(m.c, path))
 	})
 }
 
@@ -197,7 +170,7 @@ func (m *BPFMap) pinned(what, path string, do func(*C.char) C.int) error {
 //
 // Implements: bpf_map__pin_path
 func (m *BPFMap) PinPath() string {
-	return property(m, func(c *C.struct_bpf_map) string { return C.GoString(C.bpf_map__pin_path(c)) })
+	return get(m.in().guard, func() string { return C.GoString(C.bpf_map__pin_path(m.c)) })
 }
 
 // GetPinPath is the older name of [BPFMap.PinPath].
@@ -212,8 +185,13 @@ func (m *BPFMap) GetPinPath() string {
 //
 // Implements: bpf_map__set_pin_path
 func (m *BPFMap) SetPinPath(pinPath string) error {
-	return m.pinned(fmt.Sprintf("set pin path of map %q to %q", m.in().name, pinPath), pinPath, func(path *C.char) C.int {
-		return C.bpf_map__set_pin_path(m.c, path)
+	return m.change(fmt.Sprintf("set pin path of map %q to %q", m.in().name, pinPath), func() error {
+		path, err := cStringOrNil(pinPath)
+		if err != nil {
+			return err
+		}
+		defer C.free(unsafe.Pointer(path))
+		return codeOf(C.bpf_map__set_pin_path(m.c, path))
 	})
 }
 
@@ -221,27 +199,20 @@ func (m *BPFMap) SetPinPath(pinPath string) error {
 //
 // Implements: bpf_map__is_pinned
 func (m *BPFMap) IsPinned() bool {
-	return property(m, func(c *C.struct_bpf_map) bool { return bool(C.bpf_map__is_pinned(c)) })
+	return get(m.in().guard, func() bool { return bool(C.bpf_map__is_pinned(m.c)) })
 }
 
 // change runs a call that changes the map.
 func (m *BPFMap) change(what string, call func() error) error {
-	if err := m.in().guard.lock(); err != nil {
-		return failed(err, "%s", what)
-	}
-	defer m.guard.unlock()
-	defer m.refresh()
-	return watched(what, call)
+	return m.in().guard.change(what, func() error {
+		defer m.refresh()
+		return call()
+	})
 }
 
 // changeBeforeLoad is change for what must be done before the load.
 func (m *BPFMap) changeBeforeLoad(what string, call func() error) error {
 	return m.change(what, func() error { return m.module.object.stage.beforeLoad(call()) })
-}
-
-// set runs a setter of libbpf's, which must be called before the load.
-func (m *BPFMap) set(what string, value any, call func() C.int) error {
-	return m.changeBeforeLoad(fmt.Sprintf("set %s of map %q to %v", what, m.in().name, value), func() error { return codeOf(call()) })
 }
 
 // errVariables is that of a change which a map behind variables can't have: libbpf has mapped its memory for
@@ -298,7 +269,9 @@ func (m *BPFMap) SetType(mapType MapType) error {
 //
 // Implements: bpf_map__set_key_size
 func (m *BPFMap) SetKeySize(size uint32) error {
-	return m.set("key size", size, func() C.int { return C.bpf_map__set_key_size(m.c, C.__u32(size)) })
+	return m.changeBeforeLoad(fmt.Sprintf("set key size of map %q to %v", m.in().name, size), func() error {
+		return codeOf(C.bpf_map__set_key_size(m.c, C.__u32(size)))
+	})
 }
 
 // SetValueSize sets the size of the map's values in bytes, before the load. The map behind the
@@ -326,28 +299,32 @@ func (m *BPFMap) SetValueSize(size uint32) error {
 //
 // Implements: bpf_map__map_flags
 func (m *BPFMap) MapFlags() MapFlag {
-	return property(m, func(c *C.struct_bpf_map) MapFlag { return MapFlag(C.bpf_map__map_flags(c)) })
+	return get(m.in().guard, func() MapFlag { return MapFlag(C.bpf_map__map_flags(m.c)) })
 }
 
 // SetMapFlags sets the flags that the map is created with, before the load.
 //
 // Implements: bpf_map__set_map_flags
 func (m *BPFMap) SetMapFlags(flags MapFlag) error {
-	return m.set("flags", flags, func() C.int { return C.bpf_map__set_map_flags(m.c, C.__u32(flags)) })
+	return m.changeBeforeLoad(fmt.Sprintf("set flags of map %q to %v", m.in().name, flags), func() error {
+		return codeOf(C.bpf_map__set_map_flags(m.c, C.__u32(flags)))
+	})
 }
 
 // MapExtra returns what the map's type makes of it, such as a bloom filter's number of hashes.
 //
 // Implements: bpf_map__map_extra
 func (m *BPFMap) MapExtra() uint64 {
-	return property(m, func(c *C.struct_bpf_map) uint64 { return uint64(C.bpf_map__map_extra(c)) })
+	return get(m.in().guard, func() uint64 { return uint64(C.bpf_map__map_extra(m.c)) })
 }
 
 // SetMapExtra sets [BPFMap.MapExtra], before the load.
 //
 // Implements: bpf_map__set_map_extra
 func (m *BPFMap) SetMapExtra(extra uint64) error {
-	return m.set("map_extra", extra, func() C.int { return C.bpf_map__set_map_extra(m.c, C.__u64(extra)) })
+	return m.changeBeforeLoad(fmt.Sprintf("set map_extra of map %q to %v", m.in().name, extra), func() error {
+		return codeOf(C.bpf_map__set_map_extra(m.c, C.__u64(extra)))
+	})
 }
 
 // NUMANode returns the node that the map's memory is taken from, if its flags have
@@ -355,35 +332,39 @@ func (m *BPFMap) SetMapExtra(extra uint64) error {
 //
 // Implements: bpf_map__numa_node
 func (m *BPFMap) NUMANode() uint32 {
-	return property(m, func(c *C.struct_bpf_map) uint32 { return uint32(C.bpf_map__numa_node(c)) })
+	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__numa_node(m.c)) })
 }
 
 // SetNUMANode sets [BPFMap.NUMANode], before the load.
 //
 // Implements: bpf_map__set_numa_node
 func (m *BPFMap) SetNUMANode(node uint32) error {
-	return m.set("NUMA node", node, func() C.int { return C.bpf_map__set_numa_node(m.c, C.__u32(node)) })
+	return m.changeBeforeLoad(fmt.Sprintf("set NUMA node of map %q to %v", m.in().name, node), func() error {
+		return codeOf(C.bpf_map__set_numa_node(m.c, C.__u32(node)))
+	})
 }
 
 // IfIndex returns the index of the network interface that the map is offloaded to; 0 for none.
 //
 // Implements: bpf_map__ifindex
 func (m *BPFMap) IfIndex() uint32 {
-	return property(m, func(c *C.struct_bpf_map) uint32 { return uint32(C.bpf_map__ifindex(c)) })
+	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__ifindex(m.c)) })
 }
 
 // SetIfIndex sets [BPFMap.IfIndex], before the load.
 //
 // Implements: bpf_map__set_ifindex
 func (m *BPFMap) SetIfIndex(ifIndex uint32) error {
-	return m.set("interface index", ifIndex, func() C.int { return C.bpf_map__set_ifindex(m.c, C.__u32(ifIndex)) })
+	return m.changeBeforeLoad(fmt.Sprintf("set interface index of map %q to %v", m.in().name, ifIndex), func() error {
+		return codeOf(C.bpf_map__set_ifindex(m.c, C.__u32(ifIndex)))
+	})
 }
 
 // Autocreate tells whether the map is created with the load.
 //
 // Implements: bpf_map__autocreate
 func (m *BPFMap) Autocreate() bool {
-	return property(m, func(c *C.struct_bpf_map) bool { return bool(C.bpf_map__autocreate(c)) })
+	return get(m.in().guard, func() bool { return bool(C.bpf_map__autocreate(m.c)) })
 }
 
 // SetAutocreate sets whether the map is created with the load, which it is unless told otherwise. A
@@ -391,28 +372,30 @@ func (m *BPFMap) Autocreate() bool {
 //
 // Implements: bpf_map__set_autocreate
 func (m *BPFMap) SetAutocreate(autocreate bool) error {
-	return m.set("autocreate", autocreate, func() C.int { return C.bpf_map__set_autocreate(m.c, C.bool(autocreate)) })
+	return m.changeBeforeLoad(fmt.Sprintf("set autocreate of map %q to %v", m.in().name, autocreate), func() error {
+		return codeOf(C.bpf_map__set_autocreate(m.c, C.bool(autocreate)))
+	})
 }
 
 // BTFKeyTypeID returns the id of the keys' type in the object's BTF; 0 for none.
 //
 // Implements: bpf_map__btf_key_type_id
 func (m *BPFMap) BTFKeyTypeID() uint32 {
-	return property(m, func(c *C.struct_bpf_map) uint32 { return uint32(C.bpf_map__btf_key_type_id(c)) })
+	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__btf_key_type_id(m.c)) })
 }
 
 // BTFValueTypeID returns the id of the values' type in the object's BTF; 0 for none.
 //
 // Implements: bpf_map__btf_value_type_id
 func (m *BPFMap) BTFValueTypeID() uint32 {
-	return property(m, func(c *C.struct_bpf_map) uint32 { return uint32(C.bpf_map__btf_value_type_id(c)) })
+	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__btf_value_type_id(m.c)) })
 }
 
 // IsInternal tells whether libbpf made the map, for global variables and the like.
 //
 // Implements: bpf_map__is_internal
 func (m *BPFMap) IsInternal() bool {
-	return property(m, func(c *C.struct_bpf_map) bool { return bool(C.bpf_map__is_internal(c)) })
+	return get(m.in().guard, func() bool { return bool(C.bpf_map__is_internal(m.c)) })
 }
 
 // InitialValue returns a copy of what the global variables of a map's section begin with.

@@ -13,54 +13,13 @@ import (
 	"unsafe"
 )
 
-// String returns the type's name in C, such as "BPF_PROG_TYPE_RAW_TRACEPOINT"; that of
-// [BPFProgTypeUnspec] for a value that isn't known.
-func (t BPFProgType) String() string {
-	return nameOf(namesBPFProgType[:], t, namesBPFProgType[BPFProgTypeUnspec])
-}
-
 // Value returns the type's number.
 //
 // Deprecated: convert the type.
 func (t BPFProgType) Value() uint64 { return uint64(t) }
 
-// Name returns libbpf's name of the type, such as "raw_tracepoint"; the empty string if the linked
-// libbpf doesn't know it.
-//
-// Implements: libbpf_bpf_prog_type_str
-func (t BPFProgType) Name() string {
-	return C.GoString(C.libbpf_bpf_prog_type_str(C.enum_bpf_prog_type(t)))
-}
-
-// String returns the type's name in C, such as "BPF_TRACE_FENTRY".
-func (t BPFAttachType) String() string {
-	return nameOf(namesBPFAttachType[:], t, "BPFAttachType unspecified")
-}
-
-// Name returns libbpf's name of the type, such as "trace_fentry"; the empty string if the linked
-// libbpf doesn't know it.
-//
-// Implements: libbpf_bpf_attach_type_str
-func (t BPFAttachType) Name() string {
-	return C.GoString(C.libbpf_bpf_attach_type_str(C.enum_bpf_attach_type(t)))
-}
-
-// String returns the function's name without its "bpf_", such as "map_lookup_elem"; "unspec" for a
-// value that isn't known.
-func (f BPFFunc) String() string {
-	return nameOf(namesBPFFunc[:], f, namesBPFFunc[BPFFuncUnspec])
-}
-
 // Value returns the function's number.
 func (f BPFFunc) Value() uint64 { return uint64(f) }
-
-// nameOf returns the name of an enumeration's value, or unknown.
-func nameOf[T ~uint32](names []string, value T, unknown string) string {
-	if int64(value) < int64(len(names)) && names[value] != "" {
-		return names[value]
-	}
-	return unknown
-}
 
 // A BPFProg is a program of a [Module], which owns it.
 //
@@ -140,10 +99,10 @@ func (p *BPFProg) GetSectionName() string {
 //
 // Implements: bpf_program__fd
 func (p *BPFProg) FileDescriptor() int {
-	if p.in().use() != nil {
+	if p.in().enter() != nil {
 		return -1
 	}
-	defer p.in().done()
+	defer p.in().exit()
 	return int(C.bpf_program__fd(p.c))
 }
 
@@ -158,11 +117,7 @@ func (p *BPFProg) GetFd() int {
 //
 // Implements: bpf_program__type
 func (p *BPFProg) GetType() BPFProgType {
-	if p.in().use() != nil {
-		return 0
-	}
-	defer p.in().done()
-	return BPFProgType(C.bpf_program__type(p.c))
+	return get(&p.in().guard, func() BPFProgType { return BPFProgType(C.bpf_program__type(p.c)) })
 }
 
 // SetAutoload sets whether the program is loaded with its object, which it is unless its section's
@@ -185,11 +140,7 @@ func (p *BPFProg) SetAutoload(autoload bool) error {
 //
 // Implements: bpf_program__autoload
 func (p *BPFProg) Autoload() bool {
-	if p.in().use() != nil {
-		return false
-	}
-	defer p.in().done()
-	return bool(C.bpf_program__autoload(p.c))
+	return get(&p.in().guard, func() bool { return bool(C.bpf_program__autoload(p.c)) })
 }
 
 // SetAutoattach sets whether [Module.AttachPrograms] attaches the program, which it does unless told
@@ -208,11 +159,7 @@ func (p *BPFProg) SetAutoattach(autoattach bool) {
 //
 // Implements: bpf_program__autoattach
 func (p *BPFProg) Autoattach() bool {
-	if p.in().use() != nil {
-		return false
-	}
-	defer p.in().done()
-	return bool(C.bpf_program__autoattach(p.c))
+	return get(&p.in().guard, func() bool { return bool(C.bpf_program__autoattach(p.c)) })
 }
 
 // SetType sets the program's type, before the load. To give another type to a program for tracing, for LSM or to an
@@ -243,11 +190,7 @@ func (p *BPFProg) SetProgramType(progType BPFProgType) {
 //
 // Implements: bpf_program__expected_attach_type
 func (p *BPFProg) ExpectedAttachType() BPFAttachType {
-	if p.in().use() != nil {
-		return 0
-	}
-	defer p.in().done()
-	return BPFAttachType(C.bpf_program__expected_attach_type(p.c))
+	return get(&p.in().guard, func() BPFAttachType { return BPFAttachType(C.bpf_program__expected_attach_type(p.c)) })
 }
 
 // SetExpectedAttachType sets the kind of hook that the program is for, before the load.
@@ -291,7 +234,7 @@ func (p *BPFProg) SetAttachTarget(attachProgFD int, attachFuncName string) error
 //
 // Implements: bpf_program__pin
 func (p *BPFProg) Pin(path string) error {
-	return p.change(fmt.Sprintf("pin program %q at %q", p.Name(), path), func() error {
+	return p.in().change(fmt.Sprintf("pin program %q at %q", p.Name(), path), func() error {
 		abs, err := filepath.Abs(path)
 		if err != nil {
 			return err
@@ -313,7 +256,7 @@ func (p *BPFProg) Pin(path string) error {
 //
 // Implements: bpf_program__unpin
 func (p *BPFProg) Unpin(path string) error {
-	return p.change(fmt.Sprintf("unpin program %q from %q", p.Name(), path), func() error {
+	return p.in().change(fmt.Sprintf("unpin program %q from %q", p.Name(), path), func() error {
 		pathC, err := cString(path)
 		if err != nil {
 			return err
@@ -329,11 +272,7 @@ func (p *BPFProg) Unpin(path string) error {
 
 // PinPath returns where [BPFProg.Pin] pinned the program; the empty string if it isn't pinned.
 func (p *BPFProg) PinPath() string {
-	if p.in().use() != nil {
-		return ""
-	}
-	defer p.in().done()
-	return p.pinPath
+	return get(&p.in().guard, func() string { return p.pinPath })
 }
 
 // GetPinPath is the older name of [BPFProg.PinPath].
@@ -353,16 +292,7 @@ func (p *BPFProg) loaded() (C.int, error) {
 	return fd, nil
 }
 
-// change runs a call that changes the program.
-func (p *BPFProg) change(what string, call func() error) error {
-	if err := p.in().lock(); err != nil {
-		return failed(err, "%s", what)
-	}
-	defer p.in().unlock()
-	return watched(what, call)
-}
-
-// changeBeforeLoad is change for what must be done before the load.
+// changeBeforeLoad runs a call that changes the program, and must be made before the load.
 func (p *BPFProg) changeBeforeLoad(what string, call func() error) error {
-	return p.change(what, func() error { return p.in().stage.beforeLoad(call()) })
+	return p.in().change(what, func() error { return p.in().stage.beforeLoad(call()) })
 }

@@ -4,6 +4,19 @@
 
 package libbpfgo
 
+/*
+#include "helpers_cgo.h"
+*/
+import "C"
+
+// nameOf returns the name of an enumeration's value, or unknown.
+func nameOf[T ~uint32](names []string, value T, unknown string) string {
+	if int64(value) < int64(len(names)) && names[value] != "" {
+		return names[value]
+	}
+	return unknown
+}
+
 // MapType is a kind of BPF map (enum bpf_map_type).
 type MapType uint32
 
@@ -46,7 +59,7 @@ const (
 	MapTypeInsnArray           MapType = 34 // BPF_MAP_TYPE_INSN_ARRAY
 )
 
-// What the values of MapType are called in C.
+// The names of the values of MapType in C.
 var namesMapType = [...]string{
 	MapTypeUnspec:              "BPF_MAP_TYPE_UNSPEC",
 	MapTypeHash:                "BPF_MAP_TYPE_HASH",
@@ -84,6 +97,15 @@ var namesMapType = [...]string{
 	MapTypeArena:               "BPF_MAP_TYPE_ARENA",
 	MapTypeInsnArray:           "BPF_MAP_TYPE_INSN_ARRAY",
 }
+
+// String returns the value's name in C, such as "BPF_MAP_TYPE_RINGBUF"; the name of [MapTypeUnspec] if the value isn't known.
+func (t MapType) String() string { return nameOf(namesMapType[:], t, namesMapType[MapTypeUnspec]) }
+
+// Name returns libbpf's name of the value, such as "ringbuf"; the empty string if the linked libbpf
+// doesn't know it.
+//
+// Implements: libbpf_bpf_map_type_str
+func (t MapType) Name() string { return C.GoString(C.libbpf_bpf_map_type_str(C.enum_bpf_map_type(t))) }
 
 // BPFProgType is a kind of BPF program (enum bpf_prog_type).
 type BPFProgType uint32
@@ -125,7 +147,7 @@ const (
 	BPFProgTypeNetfilter             BPFProgType = 32 // BPF_PROG_TYPE_NETFILTER
 )
 
-// What the values of BPFProgType are called in C.
+// The names of the values of BPFProgType in C.
 var namesBPFProgType = [...]string{
 	BPFProgTypeUnspec:                "BPF_PROG_TYPE_UNSPEC",
 	BPFProgTypeSocketFilter:          "BPF_PROG_TYPE_SOCKET_FILTER",
@@ -160,6 +182,19 @@ var namesBPFProgType = [...]string{
 	BPFProgTypeSkLookup:              "BPF_PROG_TYPE_SK_LOOKUP",
 	BPFProgTypeSyscall:               "BPF_PROG_TYPE_SYSCALL",
 	BPFProgTypeNetfilter:             "BPF_PROG_TYPE_NETFILTER",
+}
+
+// String returns the value's name in C, such as "BPF_PROG_TYPE_RAW_TRACEPOINT"; the name of [BPFProgTypeUnspec] if the value isn't known.
+func (t BPFProgType) String() string {
+	return nameOf(namesBPFProgType[:], t, namesBPFProgType[BPFProgTypeUnspec])
+}
+
+// Name returns libbpf's name of the value, such as "raw_tracepoint"; the empty string if the linked libbpf
+// doesn't know it.
+//
+// Implements: libbpf_bpf_prog_type_str
+func (t BPFProgType) Name() string {
+	return C.GoString(C.libbpf_bpf_prog_type_str(C.enum_bpf_prog_type(t)))
 }
 
 // BPFAttachType is a kind of hook that a program is attached to (enum bpf_attach_type).
@@ -228,7 +263,7 @@ const (
 	BPFAttachTypeTraceFsession              BPFAttachType = 58 // BPF_TRACE_FSESSION
 )
 
-// What the values of BPFAttachType are called in C.
+// The names of the values of BPFAttachType in C.
 var namesBPFAttachType = [...]string{
 	BPFAttachTypeCgroupInetIngress:          "BPF_CGROUP_INET_INGRESS",
 	BPFAttachTypeCgroupInetEgress:           "BPF_CGROUP_INET_EGRESS",
@@ -291,6 +326,19 @@ var namesBPFAttachType = [...]string{
 	BPFAttachTypeTraceFsession:              "BPF_TRACE_FSESSION",
 }
 
+// String returns the value's name in C, such as "BPF_TRACE_FENTRY"; "BPFAttachType unspecified" if the value isn't known.
+func (t BPFAttachType) String() string {
+	return nameOf(namesBPFAttachType[:], t, "BPFAttachType unspecified")
+}
+
+// Name returns libbpf's name of the value, such as "trace_fentry"; the empty string if the linked libbpf
+// doesn't know it.
+//
+// Implements: libbpf_bpf_attach_type_str
+func (t BPFAttachType) Name() string {
+	return C.GoString(C.libbpf_bpf_attach_type_str(C.enum_bpf_attach_type(t)))
+}
+
 // BPFLinkType is the kernel's kind of a link (enum bpf_link_type).
 type BPFLinkType uint32
 
@@ -313,7 +361,7 @@ const (
 	BPFLinkTypeSockMap       BPFLinkType = 14 // BPF_LINK_TYPE_SOCKMAP
 )
 
-// What the values of BPFLinkType are called in C.
+// The names of the values of BPFLinkType in C.
 var namesBPFLinkType = [...]string{
 	BPFLinkTypeUnspec:        "BPF_LINK_TYPE_UNSPEC",
 	BPFLinkTypeRawTracepoint: "BPF_LINK_TYPE_RAW_TRACEPOINT",
@@ -330,6 +378,19 @@ var namesBPFLinkType = [...]string{
 	BPFLinkTypeUprobeMulti:   "BPF_LINK_TYPE_UPROBE_MULTI",
 	BPFLinkTypeNetkit:        "BPF_LINK_TYPE_NETKIT",
 	BPFLinkTypeSockMap:       "BPF_LINK_TYPE_SOCKMAP",
+}
+
+// String returns the value's name in C, such as "BPF_LINK_TYPE_TRACING"; the name of [BPFLinkTypeUnspec] if the value isn't known.
+func (t BPFLinkType) String() string {
+	return nameOf(namesBPFLinkType[:], t, namesBPFLinkType[BPFLinkTypeUnspec])
+}
+
+// Name returns libbpf's name of the value, such as "tracing"; the empty string if the linked libbpf
+// doesn't know it.
+//
+// Implements: libbpf_bpf_link_type_str
+func (t BPFLinkType) Name() string {
+	return C.GoString(C.libbpf_bpf_link_type_str(C.enum_bpf_link_type(t)))
 }
 
 // BPFFunc is the number of a helper function that programs can call (enum bpf_func_id).
@@ -551,7 +612,7 @@ const (
 	BPFFuncCgrpStorageDelete          BPFFunc = 211 // cgrp_storage_delete
 )
 
-// What the values of BPFFunc are called in C.
+// The names of the values of BPFFunc in C.
 var namesBPFFunc = [...]string{
 	BPFFuncUnspec:                     "unspec",
 	BPFFuncMapLookupElem:              "map_lookup_elem",
@@ -766,6 +827,9 @@ var namesBPFFunc = [...]string{
 	BPFFuncCgrpStorageGet:             "cgrp_storage_get",
 	BPFFuncCgrpStorageDelete:          "cgrp_storage_delete",
 }
+
+// String returns the value's name in C, such as "map_lookup_elem"; the name of [BPFFuncUnspec] if the value isn't known.
+func (t BPFFunc) String() string { return nameOf(namesBPFFunc[:], t, namesBPFFunc[BPFFuncUnspec]) }
 
 // How a program goes together with others at a hook, from the header.
 const (

@@ -41,19 +41,6 @@ const (
 	SockMap
 )
 
-// String returns the type's name in C, such as "BPF_LINK_TYPE_TRACING".
-func (t BPFLinkType) String() string {
-	return nameOf(namesBPFLinkType[:], t, namesBPFLinkType[BPFLinkTypeUnspec])
-}
-
-// Name returns libbpf's name of the type, such as "tracing"; the empty string if the linked libbpf
-// doesn't know it.
-//
-// Implements: libbpf_bpf_link_type_str
-func (t BPFLinkType) Name() string {
-	return C.GoString(C.libbpf_bpf_link_type_str(C.enum_bpf_link_type(t)))
-}
-
 // A BPFLink is the attachment of a program to a hook of the kernel. It lasts until [BPFLink.Destroy]
 // or until its module is closed, and beyond that if it is pinned.
 //
@@ -119,7 +106,7 @@ func (l *link) close() { _, _ = l.destroy() }
 // is nil.
 func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string, do func() (*C.struct_bpf_link, error)) (*BPFLink, error) {
 	if err := m.in().lock(); err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	var link *BPFLink
 	err := watched(what, func() error {
@@ -173,33 +160,33 @@ func (l *BPFLink) Destroy() error {
 		l.module.in().disown(l.handle)
 		atWork.add(l.module, -1)
 	}
-	return failed(err, "destroy link to %q", l.in().name)
+	return failedf(err, "destroy link to %q", l.in().name)
 }
 
 // DestroyLegacy is [BPFLink.Destroy] for what [BPFProg.AttachCgroupLegacy] attached without a link; it
 // is an error for other links. The link's own type counts, not linkType.
 func (l *BPFLink) DestroyLegacy(linkType LinkType) error {
 	if l.in().open() && l.linkType != CgroupLegacy {
-		return failed(fmt.Errorf("it is no legacy link: %w", syscall.EINVAL), "destroy link to %q", l.in().name)
+		return failedf(fmt.Errorf("it is no legacy link: %w", syscall.EINVAL), "destroy link to %q", l.in().name)
 	}
 	return l.Destroy()
 }
 
 func (l *link) open() bool {
-	if l.use() != nil {
+	if l.enter() != nil {
 		return false
 	}
-	l.done()
+	l.exit()
 	return true
 }
 
-// useLink admits a call that needs libbpf's link. If it returns nil, done must be called.
+// useLink admits a call that needs libbpf's link. If it returns nil, exit must be called.
 func (l *link) useLink() error {
-	if err := l.use(); err != nil {
+	if err := l.enter(); err != nil {
 		return err
 	}
 	if l.c == nil {
-		l.done()
+		l.exit()
 		return errNoLink
 	}
 	return nil
@@ -215,7 +202,7 @@ func (l *BPFLink) FileDescriptor() int {
 	if l.in().useLink() != nil {
 		return -1
 	}
-	defer l.in().done()
+	defer l.in().exit()
 	return int(C.bpf_link__fd(l.in().c))
 }
 
@@ -257,7 +244,7 @@ func (l *BPFLink) PinPath() string {
 	if l.in().useLink() != nil {
 		return ""
 	}
-	defer l.in().done()
+	defer l.in().exit()
 	return C.GoString(C.bpf_link__pin_path(l.in().c))
 }
 
@@ -268,12 +255,12 @@ func (l *BPFLink) PinPath() string {
 func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
 	what := fmt.Sprintf("update link to %q", l.in().name)
 	if prog == nil {
-		return failed(fmt.Errorf("nil program: %w", syscall.EINVAL), "%s", what)
+		return failed(fmt.Errorf("nil program: %w", syscall.EINVAL), what)
 	}
-	if err := prog.in().use(); err != nil {
-		return failed(err, "%s with program %q", what, prog.name)
+	if err := prog.in().enter(); err != nil {
+		return failedf(err, "%s with program %q", what, prog.name)
 	}
-	defer prog.in().done()
+	defer prog.in().exit()
 	return l.change(fmt.Sprintf("%s with program %q", what, prog.name), func() error {
 		if _, err := prog.loaded(); err != nil {
 			return err
@@ -294,16 +281,16 @@ func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
 func (l *BPFLink) UpdateMap(bpfMap *BPFMap) error {
 	what := fmt.Sprintf("update link to %q", l.in().name)
 	if bpfMap == nil {
-		return failed(fmt.Errorf("nil map: %w", syscall.EINVAL), "%s", what)
+		return failed(fmt.Errorf("nil map: %w", syscall.EINVAL), what)
 	}
 	what = fmt.Sprintf("%s with map %q", what, bpfMap.name)
 	if err := needLibbpf(1, 2, "bpf_link__update_map"); err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
-	if err := bpfMap.guard.use(); err != nil {
-		return failed(err, "%s", what)
+	if err := bpfMap.guard.enter(); err != nil {
+		return failed(err, what)
 	}
-	defer bpfMap.guard.done()
+	defer bpfMap.guard.exit()
 	return l.change(what, func() error {
 		if l.linkType != StructOps {
 			// For which libbpf would take the link nevertheless.
@@ -315,14 +302,12 @@ func (l *BPFLink) UpdateMap(bpfMap *BPFMap) error {
 
 // change runs a call that changes the link.
 func (l *BPFLink) change(what string, call func() error) error {
-	if err := l.in().lock(); err != nil {
-		return failed(err, "%s", what)
-	}
-	defer l.in().unlock()
-	if l.in().c == nil {
-		return failed(errNoLink, "%s", what)
-	}
-	return watched(what, call)
+	return l.in().change(what, func() error {
+		if l.in().c == nil {
+			return errNoLink
+		}
+		return call()
+	})
 }
 
 // A BPFLinkReader reads the output of an iterator, once through. It is an [io.ReadCloser]; one
@@ -338,12 +323,12 @@ type BPFLinkReader struct {
 func (l *BPFLink) Reader() (*BPFLinkReader, error) {
 	what := fmt.Sprintf("read from link to %q", l.in().name)
 	if err := l.in().useLink(); err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
-	defer l.in().done()
+	defer l.in().exit()
 	fd := C.bpf_iter_create(C.bpf_link__fd(l.in().c))
 	if err := codeOf(fd); err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	return &BPFLinkReader{file: os.NewFile(uintptr(fd), "bpf_iter")}, nil
 }
