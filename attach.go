@@ -66,17 +66,17 @@ func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
 // Implements: bpf_program__attach
 func (m *Module) AttachPrograms() error {
 	what := fmt.Sprintf("attach the programs of object %q", m.in().name)
-	if err := m.in().use(); err != nil {
-		return failed(err, "%s", what)
+	if err := m.in().enter(); err != nil {
+		return failed(err, what)
 	}
-	m.in().done()
+	m.in().exit()
 	it := m.Iterator()
 	for prog := it.NextProgram(); prog != nil; prog = it.NextProgram() {
 		if !prog.Autoload() || !prog.Autoattach() || prog.links.Load() > 0 {
 			continue
 		}
 		if _, err := prog.AttachGeneric(); err != nil {
-			return failed(err, "%s", what)
+			return failed(err, what)
 		}
 	}
 	return nil
@@ -86,15 +86,15 @@ func (m *Module) AttachPrograms() error {
 // one that it returns.
 func (m *Module) DetachPrograms() error {
 	what := fmt.Sprintf("detach the programs of object %q", m.in().name)
-	if err := m.in().use(); err != nil {
-		return failed(err, "%s", what)
+	if err := m.in().enter(); err != nil {
+		return failed(err, what)
 	}
-	m.in().done()
+	m.in().exit()
 	var errs []error
 	for _, l := range m.in().links() {
 		errs = append(errs, (&BPFLink{module: m, handle: l}).Destroy())
 	}
-	return failed(errors.Join(errs...), "%s", what)
+	return failed(errors.Join(errs...), what)
 }
 
 // AttachFlag says how a program goes together with others at a hook (BPF_F_BEFORE and others).
@@ -108,7 +108,7 @@ const BPFFNone AttachFlag = 0
 //
 // Implements: bpf_prog_attach
 func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags AttachFlag) error {
-	return p.change(fmt.Sprintf("attach program %q to descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
+	return p.in().change(fmt.Sprintf("attach program %q to descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
 		prog, err := p.loaded()
 		if err != nil {
 			return err
@@ -125,7 +125,7 @@ func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags 
 //
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachGenericFD(targetFd int, attachType BPFAttachType) error {
-	return p.change(fmt.Sprintf("detach program %q from descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
+	return p.in().change(fmt.Sprintf("detach program %q from descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
 		prog, err := p.loaded()
 		if err != nil {
 			return err

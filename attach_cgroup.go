@@ -65,7 +65,7 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 	what := fmt.Sprintf("attach program %q to cgroup %q as %v", p.Name(), cgroupV2DirPath, attachType)
 	// The link's own, so that it can be destroyed at any time.
 	fd := -1
-	err := p.change(what, func() error {
+	err := p.in().change(what, func() error {
 		return inCgroup(cgroupV2DirPath, func(cgroup C.int) error {
 			prog, err := p.loaded()
 			if err != nil {
@@ -88,14 +88,14 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 		defer unix.Close(fd)
 		return detachCgroup(C.int(fd), cgroupV2DirPath, attachType)
 	}}, p, CgroupLegacy)
-	return link, failed(err, "%s", what)
+	return link, failed(err, what)
 }
 
 // DetachCgroupLegacy detaches the program from a cgroup to which it was attached without a link.
 //
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttachType) error {
-	return p.change(fmt.Sprintf("detach program %q from cgroup %q as %v", p.Name(), cgroupV2DirPath, attachType), func() error {
+	return p.in().change(fmt.Sprintf("detach program %q from cgroup %q as %v", p.Name(), cgroupV2DirPath, attachType), func() error {
 		prog, err := p.loaded()
 		if err != nil {
 			return err

@@ -86,14 +86,12 @@ func (p *BPFProg) attachKprobe(symbol string, opts KprobeOpts) (*BPFLink, error)
 			return nil, err
 		}
 		defer C.free(unsafe.Pointer(name))
-		c := C.struct_bpf_kprobe_opts{
-			sz:         C.sizeof_struct_bpf_kprobe_opts,
-			bpf_cookie: C.__u64(opts.Cookie),
-			offset:     C.size_t(opts.Offset),
-			retprobe:   C.bool(opts.Retprobe),
-		}
-		C.golibbpf_kprobe_mode(&c, C.uint(opts.AttachMode))
-		link, errno := C.bpf_program__attach_kprobe_opts(p.c, name, &c)
+		c := options[C.struct_bpf_kprobe_opts]()
+		c.bpf_cookie = C.__u64(opts.Cookie)
+		c.offset = C.size_t(opts.Offset)
+		c.retprobe = C.bool(opts.Retprobe)
+		C.golibbpf_kprobe_mode(c, C.uint(opts.AttachMode))
+		link, errno := C.bpf_program__attach_kprobe_opts(p.c, name, c)
 		return link, errno
 	})
 }
@@ -140,12 +138,10 @@ func (p *BPFProg) AttachKsyscall(name string, opts KsyscallOpts) (*BPFLink, erro
 			return nil, err
 		}
 		defer C.free(unsafe.Pointer(nameC))
-		optsC := C.struct_bpf_ksyscall_opts{
-			sz:         C.sizeof_struct_bpf_ksyscall_opts,
-			bpf_cookie: C.__u64(opts.Cookie),
-			retprobe:   C.bool(opts.Retprobe),
-		}
-		c, errno := C.bpf_program__attach_ksyscall(p.c, nameC, &optsC)
+		optsC := options[C.struct_bpf_ksyscall_opts]()
+		optsC.bpf_cookie = C.__u64(opts.Cookie)
+		optsC.retprobe = C.bool(opts.Retprobe)
+		c, errno := C.bpf_program__attach_ksyscall(p.c, nameC, optsC)
 		return c, errno
 	})
 }

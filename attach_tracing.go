@@ -46,8 +46,9 @@ func (p *BPFProg) AttachTracepointOpts(category, name string, opts TracepointOpt
 			return nil, err
 		}
 		defer C.free(unsafe.Pointer(nameC))
-		optsC := C.struct_bpf_tracepoint_opts{sz: C.sizeof_struct_bpf_tracepoint_opts, bpf_cookie: C.__u64(opts.Cookie)}
-		c, errno := C.bpf_program__attach_tracepoint_opts(p.c, categoryC, nameC, &optsC)
+		optsC := options[C.struct_bpf_tracepoint_opts]()
+		optsC.bpf_cookie = C.__u64(opts.Cookie)
+		c, errno := C.bpf_program__attach_tracepoint_opts(p.c, categoryC, nameC, optsC)
 		if c == nil {
 			errno = explainTracefs(errno, category, name)
 		}
@@ -135,8 +136,9 @@ type TraceOpts struct {
 // Implements: bpf_program__attach_trace, bpf_program__attach_trace_opts
 func (p *BPFProg) AttachTraceOpts(opts TraceOpts) (*BPFLink, error) {
 	return p.attach(Tracing, p.SectionName(), fmt.Sprintf("its target %q", p.SectionName()), func() (*C.struct_bpf_link, error) {
-		optsC := C.struct_bpf_trace_opts{sz: C.sizeof_struct_bpf_trace_opts, cookie: C.__u64(opts.Cookie)}
-		c, errno := C.bpf_program__attach_trace_opts(p.c, &optsC)
+		optsC := options[C.struct_bpf_trace_opts]()
+		optsC.cookie = C.__u64(opts.Cookie)
+		c, errno := C.bpf_program__attach_trace_opts(p.c, optsC)
 		return c, errno
 	})
 }
@@ -197,8 +199,9 @@ func (p *BPFProg) AttachPerfEventOpts(fd int, opts PerfEventOpts) (*BPFLink, err
 		if err != nil {
 			return nil, err
 		}
-		optsC := C.struct_bpf_perf_event_opts{sz: C.sizeof_struct_bpf_perf_event_opts, bpf_cookie: C.__u64(opts.Cookie)}
-		c, errno := C.bpf_program__attach_perf_event_opts(p.c, event, &optsC)
+		optsC := options[C.struct_bpf_perf_event_opts]()
+		optsC.bpf_cookie = C.__u64(opts.Cookie)
+		c, errno := C.bpf_program__attach_perf_event_opts(p.c, event, optsC)
 		return c, errno
 	})
 }

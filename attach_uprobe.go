@@ -148,14 +148,12 @@ func (p *BPFProg) uprobe(pid int, path string, offset uint64, opts UprobeOpts) (
 	}
 	pathC := C.CString(file)
 	defer C.free(unsafe.Pointer(pathC))
-	c := C.struct_bpf_uprobe_opts{
-		sz:             C.sizeof_struct_bpf_uprobe_opts,
-		ref_ctr_offset: C.size_t(opts.RefCtrOffset),
-		bpf_cookie:     C.__u64(opts.Cookie),
-		retprobe:       C.bool(opts.Retprobe),
-	}
-	C.golibbpf_uprobe_mode(&c, C.uint(opts.AttachMode))
-	link, errno := C.bpf_program__attach_uprobe_opts(p.c, process, pathC, C.size_t(offset), &c)
+	c := options[C.struct_bpf_uprobe_opts]()
+	c.ref_ctr_offset = C.size_t(opts.RefCtrOffset)
+	c.bpf_cookie = C.__u64(opts.Cookie)
+	c.retprobe = C.bool(opts.Retprobe)
+	C.golibbpf_uprobe_mode(c, C.uint(opts.AttachMode))
+	link, errno := C.bpf_program__attach_uprobe_opts(p.c, process, pathC, C.size_t(offset), c)
 	return link, errno
 }
 
@@ -174,7 +172,7 @@ func uprobeType(isReturn bool) LinkType {
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMulti(pid int, path string, offsets, cookies []uint64) (*BPFLink, error) {
 	if err := needLibbpf(1, 3, "bpf_program__attach_uprobe_multi"); err != nil {
-		return nil, failed(err, "attach program %q", p.Name())
+		return nil, failedf(err, "attach program %q", p.Name())
 	}
 	return p.attachUprobeMulti(pid, path, "", UprobeMultiOpts{Offsets: offsets, Cookies: cookies})
 }
@@ -184,7 +182,7 @@ func (p *BPFProg) AttachUprobeMulti(pid int, path string, offsets, cookies []uin
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachURetprobeMulti(pid int, path string, offsets, cookies []uint64) (*BPFLink, error) {
 	if err := needLibbpf(1, 3, "bpf_program__attach_uprobe_multi"); err != nil {
-		return nil, failed(err, "attach program %q", p.Name())
+		return nil, failedf(err, "attach program %q", p.Name())
 	}
 	return p.attachUprobeMulti(pid, path, "", UprobeMultiOpts{Offsets: offsets, Cookies: cookies, Retprobe: true})
 }
@@ -209,7 +207,7 @@ type UprobeMultiOpts struct {
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMultiOpts(pid int, path, pattern string, opts UprobeMultiOpts) (*BPFLink, error) {
 	if err := needLibbpf(1, 3, "bpf_program__attach_uprobe_multi"); err != nil {
-		return nil, failed(err, "attach program %q", p.Name())
+		return nil, failedf(err, "attach program %q", p.Name())
 	}
 	return p.attachUprobeMulti(pid, path, pattern, opts)
 }
@@ -364,7 +362,8 @@ func (p *BPFProg) usdt(pid int, path, provider, name string, opts USDTOpts) (*C.
 	defer file.Close()
 	heldC := C.CString(held)
 	defer C.free(unsafe.Pointer(heldC))
-	optsC := C.struct_bpf_usdt_opts{sz: C.sizeof_struct_bpf_usdt_opts, usdt_cookie: C.__u64(opts.Cookie)}
-	c, errno := C.bpf_program__attach_usdt(p.c, process, heldC, names[0], names[1], &optsC)
+	optsC := options[C.struct_bpf_usdt_opts]()
+	optsC.usdt_cookie = C.__u64(opts.Cookie)
+	c, errno := C.bpf_program__attach_usdt(p.c, process, heldC, names[0], names[1], optsC)
 	return c, errno
 }

@@ -67,7 +67,7 @@ func CalcMapValueSize(valueSize int, mapType MapType) (int, error) {
 //
 // Implements: bpf_map__lookup_and_delete_elem
 func (m *BPFMap) LookupAndDeleteElem(key, value unsafe.Pointer, valueSize uint64, flags MapFlag) error {
-	return m.in().operate("look up and delete in", func() error {
+	return m.in().use("look up and delete in", func() error {
 		size, err := CalcMapValueSize(m.valueSize, m.mapType)
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func (m *BPFMapLow) LookupAndDeleteElem(key, value unsafe.Pointer) error {
 //
 // Implements: bpf_map_lookup_and_delete_elem_flags
 func (m *BPFMapLow) LookupAndDeleteElemFlags(key, value unsafe.Pointer, flags MapFlag) error {
-	return m.in().operate("look up and delete in", func() error { return m.lookupAndDelete(key, value, flags) })
+	return m.in().use("look up and delete in", func() error { return m.lookupAndDelete(key, value, flags) })
 }
 
 // elements are the operations on the elements of a map that is known by its descriptor. The zero value is that of
@@ -133,10 +133,10 @@ func (e *elements) Name() string {
 //
 // Implements: bpf_map__fd
 func (e *elements) FileDescriptor() int {
-	if e.guard.use() != nil {
+	if e.guard.enter() != nil {
 		return -1
 	}
-	defer e.guard.done()
+	defer e.guard.exit()
 	return int(e.fd)
 }
 
@@ -174,7 +174,7 @@ func (e *elements) GetValue(key unsafe.Pointer) ([]byte, error) {
 // Implements: bpf_map_lookup_elem_flags
 func (e *elements) GetValueFlags(key unsafe.Pointer, flags MapFlag) ([]byte, error) {
 	var value []byte
-	err := e.operate("look up in", func() (err error) {
+	err := e.use("look up in", func() (err error) {
 		value, err = e.newValue(flags)
 		if err != nil {
 			return err
@@ -192,7 +192,7 @@ func (e *elements) GetValueFlags(key unsafe.Pointer, flags MapFlag) ([]byte, err
 //
 // Deprecated: use GetValue, or LookupElem, which doesn't allocate either.
 func (e *elements) GetValueReadInto(key unsafe.Pointer, value *[]byte) error {
-	return e.operate("look up in", func() error {
+	return e.use("look up in", func() error {
 		if value == nil {
 			return fmt.Errorf("nil value: %w", syscall.EINVAL)
 		}
@@ -209,7 +209,7 @@ func (e *elements) GetValueReadInto(key unsafe.Pointer, value *[]byte) error {
 //
 // Implements: bpf_map__lookup_elem
 func (e *elements) LookupElem(key, value []byte, flags MapFlag) error {
-	return e.operate("look up in", func() error {
+	return e.use("look up in", func() error {
 		if err := errors.Join(e.checkKey(key), e.checkValue(value, flags)); err != nil {
 			return err
 		}
@@ -229,7 +229,7 @@ func (e *elements) Update(key, value unsafe.Pointer) error {
 //
 // Implements: bpf_map__update_elem, bpf_map_update_elem
 func (e *elements) UpdateValueFlags(key, value unsafe.Pointer, flags MapFlag) error {
-	return e.operate("update", func() error { return e.update(key, value, flags) })
+	return e.use("update", func() error { return e.update(key, value, flags) })
 }
 
 // UpdateElem creates or replaces the value of key. The lengths of both must be the map's; for a
@@ -238,7 +238,7 @@ func (e *elements) UpdateValueFlags(key, value unsafe.Pointer, flags MapFlag) er
 //
 // Implements: bpf_map__update_elem
 func (e *elements) UpdateElem(key, value []byte, flags MapFlag) error {
-	return e.operate("update", func() error {
+	return e.use("update", func() error {
 		if err := errors.Join(e.checkKey(key), e.checkValue(value, flags)); err != nil {
 			return err
 		}
@@ -250,7 +250,7 @@ func (e *elements) UpdateElem(key, value []byte, flags MapFlag) error {
 //
 // Implements: bpf_map__delete_elem, bpf_map_delete_elem
 func (e *elements) DeleteKey(key unsafe.Pointer) error {
-	return e.operate("delete from", func() error { return e.delete(key) })
+	return e.use("delete from", func() error { return e.delete(key) })
 }
 
 // DeleteElem removes key and its value. A wrong length is syscall.EINVAL; if the key isn't there,
@@ -258,7 +258,7 @@ func (e *elements) DeleteKey(key unsafe.Pointer) error {
 //
 // Implements: bpf_map__delete_elem
 func (e *elements) DeleteElem(key []byte) error {
-	return e.operate("delete from", func() error {
+	return e.use("delete from", func() error {
 		if err := e.checkKey(key); err != nil {
 			return err
 		}
@@ -271,7 +271,7 @@ func (e *elements) DeleteElem(key []byte) error {
 //
 // Implements: bpf_map__get_next_key, bpf_map_get_next_key
 func (e *elements) GetNextKey(key unsafe.Pointer, nextKey unsafe.Pointer) error {
-	return e.operate("get next key of", func() error { return e.next(key, nextKey) })
+	return e.use("get next key of", func() error { return e.next(key, nextKey) })
 }
 
 var errNotCreated = fmt.Errorf("map is not created, load the object first: %w", syscall.ENOENT)
@@ -290,7 +290,7 @@ func (e *elements) GetValueAndDeleteKey(key unsafe.Pointer) ([]byte, error) {
 // Implements: bpf_map_lookup_and_delete_elem_flags
 func (e *elements) GetValueAndDeleteKeyFlags(key unsafe.Pointer, flags MapFlag) ([]byte, error) {
 	var value []byte
-	err := e.operate("look up and delete in", func() (err error) {
+	err := e.use("look up and delete in", func() (err error) {
 		if value, err = e.newValue(0); err != nil {
 			return err
 		}
@@ -329,7 +329,7 @@ func (e *elements) GetValueAndDeleteBatch(keys, startKey, nextKey unsafe.Pointer
 
 func (e *elements) lookupBatch(what string, keys, startKey, nextKey unsafe.Pointer, count uint32, call func(*C.char, *C.__u32) C.int) ([][]byte, uint32, error) {
 	var list [][]byte
-	err := e.operate(what, func() error {
+	err := e.use(what, func() error {
 		if keys == nil || nextKey == nil {
 			return fmt.Errorf("nil keys or next key: %w", syscall.EFAULT)
 		}
@@ -385,7 +385,7 @@ func (e *elements) DeleteKeyBatch(keys unsafe.Pointer, count uint32) (uint32, er
 // changeBatch runs an operation on many elements, which writes how many it did to n. It may have done some
 // of them when it gives the error partial.
 func (e *elements) changeBatch(what string, n *C.__u32, partial error, call func() C.int) (uint32, error) {
-	err := e.operate(what, func() error {
+	err := e.use(what, func() error {
 		err := codeOf(call())
 		if err == partial && *n > 0 {
 			return nil
@@ -398,20 +398,21 @@ func (e *elements) changeBatch(what string, n *C.__u32, partial error, call func
 	return uint32(*n), nil
 }
 
-// operate runs an operation on a created map and names what failed.
-func (e *elements) operate(what string, operation func() error) error {
-	if err := e.guard.use(); err != nil {
-		return failed(err, "%s map %q", what, e.Name())
+// use runs an operation on the elements of a created map, beside others. What is what is done to the map, such as
+// "look up in": the words of an error are only made if there is one.
+func (e *elements) use(what string, operation func() error) error {
+	if err := e.guard.enter(); err != nil {
+		return failedf(err, "%s map %q", what, e.Name())
 	}
-	defer e.guard.done()
+	defer e.guard.exit()
 	err := errNotCreated
 	if e.fd >= 0 {
 		err = operation()
 	}
 	if err != nil {
-		return failed(err, "%s map %q", what, e.name)
+		return failedf(err, "%s map %q", what, e.name)
 	}
-	return nil // without making the words of an error
+	return nil
 }
 
 func (e *elements) lookup(key unsafe.Pointer, value []byte, flags MapFlag) error {

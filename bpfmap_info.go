@@ -42,7 +42,7 @@ func GetMapInfoByFD(fd int) (*BPFMapInfo, error) {
 		err = codeOf(C.bpf_obj_get_info_by_fd(fdC, unsafe.Pointer(&info), &size))
 	}
 	if err != nil {
-		return nil, failed(err, "get information on the map of descriptor %d", fd)
+		return nil, failedf(err, "get information on the map of descriptor %d", fd)
 	}
 	return &BPFMapInfo{
 		Type:                  MapType(info._type),
@@ -69,7 +69,7 @@ func GetMapInfoByFD(fd int) (*BPFMapInfo, error) {
 // Implements: bpf_map_get_fd_by_id
 func GetMapFDByID(id uint32) (int, error) {
 	fd := C.bpf_map_get_fd_by_id(C.__u32(id))
-	return int(fd), failed(codeOf(fd), "get the map with id %d", id)
+	return int(fd), failedf(codeOf(fd), "get the map with id %d", id)
 }
 
 // GetMapNextID returns the smallest id of a map that is larger than startId; if there is none,
@@ -79,7 +79,7 @@ func GetMapFDByID(id uint32) (int, error) {
 func GetMapNextID(startId uint32) (uint32, error) {
 	id := C.__u32(startId)
 	err := codeOf(C.bpf_map_get_next_id(id, &id))
-	return uint32(id), failed(err, "get the map id after %d", startId)
+	return uint32(id), failedf(err, "get the map id after %d", startId)
 }
 
 // GetMapsIDsByName returns the ids above *startId of the maps of that name. The kernel keeps the first 15
@@ -87,7 +87,7 @@ func GetMapNextID(startId uint32) (uint32, error) {
 // bytes. *startId is the last id that was looked at, also after an error.
 func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
 	if startId == nil {
-		return nil, failed(fmt.Errorf("nil start: %w", syscall.EINVAL), "find maps %q", name)
+		return nil, failedf(fmt.Errorf("nil start: %w", syscall.EINVAL), "find maps %q", name)
 	}
 	kernelName := name[:min(len(name), C.BPF_OBJ_NAME_LEN-1)]
 	var ids []uint32

@@ -50,7 +50,7 @@ func (it *BPFMapIterator) Next() bool {
 		it.elements = noElements
 	}
 	var key []byte
-	it.err = it.elements.operate("get next key of", func() (err error) {
+	it.err = it.elements.use("get next key of", func() (err error) {
 		if it.key == nil {
 			it.ahead, err = it.after(nil)
 		}

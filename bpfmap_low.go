@@ -49,26 +49,26 @@ func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries i
 	what := fmt.Sprintf("create map %q", mapName)
 	for _, n := range []int{keySize, valueSize, maxEntries} {
 		if n < 0 || n > math.MaxUint32 {
-			return nil, failed(fmt.Errorf("size %d: %w", n, syscall.EINVAL), "%s", what)
+			return nil, failed(fmt.Errorf("size %d: %w", n, syscall.EINVAL), what)
 		}
 	}
 	name, err := cString(mapName)
 	if err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	defer C.free(unsafe.Pointer(name))
 
-	options := C.struct_bpf_map_create_opts{sz: C.sizeof_struct_bpf_map_create_opts}
+	c := options[C.struct_bpf_map_create_opts]()
 	if opts != nil {
-		options.btf_fd = C.__u32(opts.BTFFD)
-		options.btf_key_type_id = C.__u32(opts.BTFKeyTypeID)
-		options.btf_value_type_id = C.__u32(opts.BTFValueTypeID)
-		options.btf_vmlinux_value_type_id = C.__u32(opts.BTFVmlinuxValueTypeID)
-		options.inner_map_fd = C.__u32(opts.InnerMapFD)
-		options.map_flags = C.__u32(opts.MapFlags)
-		options.map_extra = C.__u64(opts.MapExtra)
-		options.numa_node = C.__u32(opts.NumaNode)
-		options.map_ifindex = C.__u32(opts.MapIfIndex)
+		c.btf_fd = C.__u32(opts.BTFFD)
+		c.btf_key_type_id = C.__u32(opts.BTFKeyTypeID)
+		c.btf_value_type_id = C.__u32(opts.BTFValueTypeID)
+		c.btf_vmlinux_value_type_id = C.__u32(opts.BTFVmlinuxValueTypeID)
+		c.inner_map_fd = C.__u32(opts.InnerMapFD)
+		c.map_flags = C.__u32(opts.MapFlags)
+		c.map_extra = C.__u64(opts.MapExtra)
+		c.numa_node = C.__u32(opts.NumaNode)
+		c.map_ifindex = C.__u32(opts.MapIfIndex)
 	}
 	var fd C.int
 	err = watched(what, func() error {
@@ -76,7 +76,7 @@ func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries i
 		if !mayNameMaps() {
 			name = nil
 		}
-		fd = C.bpf_map_create(C.enum_bpf_map_type(mapType), name, C.__u32(keySize), C.__u32(valueSize), C.__u32(maxEntries), &options)
+		fd = C.bpf_map_create(C.enum_bpf_map_type(mapType), name, C.__u32(keySize), C.__u32(valueSize), C.__u32(maxEntries), c)
 		if err := codeOf(fd); err != nil {
 			return because(refusedMap(err, BPFMapInfo{
 				Type:           mapType,
@@ -84,9 +84,9 @@ func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries i
 				KeySize:        uint32(keySize),
 				ValueSize:      uint32(valueSize),
 				MaxEntries:     uint32(maxEntries),
-				MapFlags:       uint32(options.map_flags),
-				BTFKeyTypeID:   uint32(options.btf_key_type_id),
-				BTFValueTypeID: uint32(options.btf_value_type_id),
+				MapFlags:       uint32(c.map_flags),
+				BTFKeyTypeID:   uint32(c.btf_key_type_id),
+				BTFValueTypeID: uint32(c.btf_value_type_id),
 			}), err)
 		}
 		return nil
@@ -148,7 +148,7 @@ func (m *BPFMapLow) Close() error {
 	}
 	defer m.guard.unlock()
 	m.guard.closed = true
-	return failed(unix.Close(int(m.fd)), "close map %q", m.name)
+	return failedf(unix.Close(int(m.fd)), "close map %q", m.name)
 }
 
 // MaxEntries returns the map's capacity: in elements, or in bytes for ring buffers.
@@ -162,21 +162,21 @@ func (m *BPFMapLow) MaxEntries() uint32 {
 func (m *BPFMapLow) ReuseFD(fd int) error {
 	what := fmt.Sprintf("reuse descriptor %d as map %q", fd, m.in().Name())
 	if err := m.in().guard.lock(); err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
 	defer m.guard.unlock()
 	// The kernel would take a part of the number, as C would.
 	if _, err := cInt(fd, "descriptor"); err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
 	before := int(m.fd)
 	if err := m.take(dup); err != nil {
 		_ = unix.Close(dup)
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
-	return failed(unix.Close(before), "%s", what)
+	return failed(unix.Close(before), what)
 }

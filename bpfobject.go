@@ -82,7 +82,7 @@ func NewModuleFromFileArgs(args NewModuleArgs) (*Module, error) {
 	what := fmt.Sprintf("open object %q", args.BPFObjPath)
 	image, err := readObject(args.BPFObjPath)
 	if err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	// As libbpf calls an object that it reads from the file.
 	file := filepath.Base(args.BPFObjPath)
@@ -115,14 +115,14 @@ func NewModuleFromBufferArgs(args NewModuleArgs) (*Module, error) {
 func newModule(what string, args NewModuleArgs, image []byte, name string) (*Module, error) {
 	file, err := checkObject(image)
 	if err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	if strings.IndexByte(args.BPFObjName+args.BTFObjPath+args.BPFTokenPath, 0) >= 0 {
-		return nil, failed(errZeroByte, "%s", what)
+		return nil, failed(errZeroByte, what)
 	}
 	if args.BPFTokenPath != "" {
 		if err := needLibbpf(1, 4, "bpf_object_open_opts.bpf_token_path"); err != nil {
-			return nil, failed(err, "%s", what)
+			return nil, failed(err, what)
 		}
 	}
 
@@ -137,7 +137,7 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 	if args.BTFObjPath != "" {
 		var err error
 		if btf, err = openBTF(args.BTFObjPath); err != nil {
-			return nil, failed(err, "%s: open BTF %q", what, args.BTFObjPath)
+			return nil, failedf(err, "%s: open BTF %q", what, args.BTFObjPath)
 		}
 		defer func() {
 			if !kept {
@@ -152,7 +152,7 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 	if args.KConfigFilePath != "" {
 		text, err := readKConfig(args.KConfigFilePath)
 		if err != nil {
-			return nil, failed(err, "%s: read kernel configuration %q", what, args.KConfigFilePath)
+			return nil, failedf(err, "%s: read kernel configuration %q", what, args.KConfigFilePath)
 		}
 		kconfig = C.CString(text)
 	}
@@ -213,7 +213,7 @@ func (m *Module) BPFLoadObject() error {
 // Implements: bpf_object__prepare
 func (m *Module) Prepare() error {
 	if err := needLibbpf(1, 6, "bpf_object__prepare"); err != nil {
-		return failed(err, "prepare object %q", m.in().name)
+		return failedf(err, "prepare object %q", m.in().name)
 	}
 	return m.load("prepare", func(c *C.struct_bpf_object) C.int { return C.bpf_object__prepare(c) }, false)
 }
@@ -225,18 +225,18 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 		what += fmt.Sprintf(" with the kernel's BTF from %q", o.btfPath)
 	}
 	if err := o.lock(); err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
 	defer o.unlock()
 	if o.btfPath != "" && o.relocatesTypes && o.stage == opened {
 		if err := checkBTFFile(o.btfPath, o.btf); err != nil {
-			return failed(err, "%s", what)
+			return failed(err, what)
 		}
 	}
 	arenas, err := o.reserveArenas()
 	defer freeArenas(arenas)
 	if err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
 	first, tried := o.stage == opened || o.stage == prepared && whole, false
 	err = watched(what, func() error {
@@ -333,7 +333,7 @@ func (m *Module) Close() {
 // Implements: bpf_object__find_map_by_name
 func (m *Module) GetMap(mapName string) (*BPFMap, error) {
 	if err := m.in().lock(); err != nil {
-		return nil, failed(err, "find map %q", mapName)
+		return nil, failedf(err, "find map %q", mapName)
 	}
 	defer m.in().unlock()
 	return m.mapByName(mapName)
@@ -343,12 +343,12 @@ func (m *Module) GetMap(mapName string) (*BPFMap, error) {
 func (m *Module) mapByName(name string) (*BPFMap, error) {
 	nameC, err := cString(name)
 	if err != nil {
-		return nil, failed(err, "find map %q", name)
+		return nil, failedf(err, "find map %q", name)
 	}
 	defer C.free(unsafe.Pointer(nameC))
 	c, errno := C.bpf_object__find_map_by_name(m.in().c, nameC)
 	if c == nil {
-		return nil, failed(pointerError(errno), "find map %q in object %q", name, m.in().name)
+		return nil, failedf(pointerError(errno), "find map %q in object %q", name, m.in().name)
 	}
 	return m.mapHandle(c), nil
 }
@@ -379,17 +379,17 @@ func (m *Module) progHandle(c *C.struct_bpf_program) *BPFProg {
 // Implements: bpf_object__find_program_by_name
 func (m *Module) GetProgram(progName string) (*BPFProg, error) {
 	if err := m.in().lock(); err != nil {
-		return nil, failed(err, "find program %q", progName)
+		return nil, failedf(err, "find program %q", progName)
 	}
 	defer m.in().unlock()
 	name, err := cString(progName)
 	if err != nil {
-		return nil, failed(err, "find program %q", progName)
+		return nil, failedf(err, "find program %q", progName)
 	}
 	defer C.free(unsafe.Pointer(name))
 	c, errno := C.bpf_object__find_program_by_name(m.in().c, name)
 	if c == nil {
-		return nil, failed(pointerError(errno), "find program %q in object %q", progName, m.in().name)
+		return nil, failedf(pointerError(errno), "find program %q in object %q", progName, m.in().name)
 	}
 	return m.progHandle(c), nil
 }

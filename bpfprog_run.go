@@ -89,36 +89,32 @@ func (p *BPFProg) Run(opts *RunOpts) error {
 	// The module can be used, and closed, while the program runs.
 	fd, err := p.duplicate()
 	if err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
 	defer unix.Close(fd)
 	if opts == nil {
-		return failed(fmt.Errorf("nil options: %w", syscall.EINVAL), "%s", what)
+		return failed(fmt.Errorf("nil options: %w", syscall.EINVAL), what)
 	}
 	if opts.Repeat < 0 || int64(opts.Repeat) > math.MaxInt32 {
-		return failed(fmt.Errorf("%d times: %w", opts.Repeat, syscall.EINVAL), "%s", what)
+		return failed(fmt.Errorf("%d times: %w", opts.Repeat, syscall.EINVAL), what)
 	}
 	dataIn, err1 := newRunBuffer("DataIn", opts.DataIn, opts.DataSizeIn)
 	dataOut, err2 := newRunBuffer("DataOut", opts.DataOut, opts.DataSizeOut)
 	ctxIn, err3 := newRunBuffer("CtxIn", opts.CtxIn, opts.CtxSizeIn)
 	ctxOut, err4 := newRunBuffer("CtxOut", opts.CtxOut, opts.CtxSizeOut)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
-	c := C.struct_bpf_test_run_opts{
-		sz:            C.sizeof_struct_bpf_test_run_opts,
-		data_size_in:  dataIn.size,
-		data_size_out: dataOut.size,
-		ctx_size_in:   ctxIn.size,
-		ctx_size_out:  ctxOut.size,
-		repeat:        C.int(opts.Repeat),
-		flags:         C.__u32(opts.Flags),
-		cpu:           C.__u32(opts.CPU),
-		batch_size:    C.__u32(opts.BatchSize),
-	}
-	err = codeOf(C.golibbpf_prog_run(C.int(fd), &c, dataIn.bytes(), dataOut.bytes(), ctxIn.bytes(), ctxOut.bytes()))
+	c := options[C.struct_bpf_test_run_opts]()
+	c.data_size_in, c.data_size_out = dataIn.size, dataOut.size
+	c.ctx_size_in, c.ctx_size_out = ctxIn.size, ctxOut.size
+	c.repeat = C.int(opts.Repeat)
+	c.flags = C.__u32(opts.Flags)
+	c.cpu = C.__u32(opts.CPU)
+	c.batch_size = C.__u32(opts.BatchSize)
+	err = codeOf(C.golibbpf_prog_run(C.int(fd), c, dataIn.bytes(), dataOut.bytes(), ctxIn.bytes(), ctxOut.bytes()))
 	if err != nil && err != syscall.ENOSPC {
-		return failed(err, "%s with DataIn of %d bytes, DataOut of %d, CtxIn of %d, CtxOut of %d", what, dataIn.size, dataOut.size, ctxIn.size, ctxOut.size)
+		return failedf(err, "%s with DataIn of %d bytes, DataOut of %d, CtxIn of %d, CtxOut of %d", what, dataIn.size, dataOut.size, ctxIn.size, ctxOut.size)
 	}
 	opts.RetVal = uint32(c.retval)
 	opts.Duration = time.Duration(c.duration)
@@ -128,15 +124,15 @@ func (p *BPFProg) Run(opts *RunOpts) error {
 	} else if short := ctxOut.took(c.ctx_size_out, &opts.CtxOut, &opts.CtxSizeOut); short != nil {
 		err = short
 	}
-	return failed(err, "%s", what)
+	return failed(err, what)
 }
 
 // duplicate returns a new descriptor of the program.
 func (p *BPFProg) duplicate() (int, error) {
-	if err := p.in().use(); err != nil {
+	if err := p.in().enter(); err != nil {
 		return -1, err
 	}
-	defer p.in().done()
+	defer p.in().exit()
 	fd, err := p.loaded()
 	if err != nil {
 		return -1, err

@@ -16,7 +16,7 @@ import (
 // Implements: bpf_btf_get_fd_by_id
 func GetBTFFDByID(id uint32) (int, error) {
 	fd := C.bpf_btf_get_fd_by_id(C.__u32(id))
-	return int(fd), failed(codeOf(fd), "get BTF %d", id)
+	return int(fd), failedf(codeOf(fd), "get BTF %d", id)
 }
 
 // BTFFD returns the descriptor, which belongs to the module, of the object's BTF in the kernel. If the
@@ -25,13 +25,13 @@ func GetBTFFDByID(id uint32) (int, error) {
 // Implements: bpf_object__btf_fd
 func (m *Module) BTFFD() (int, error) {
 	what := fmt.Sprintf("get the BTF of object %q", m.in().name)
-	if err := m.in().use(); err != nil {
-		return -1, failed(err, "%s", what)
+	if err := m.in().enter(); err != nil {
+		return -1, failed(err, what)
 	}
-	defer m.in().done()
+	defer m.in().exit()
 	fd := C.bpf_object__btf_fd(m.in().c)
 	if fd < 0 {
-		return -1, failed(fmt.Errorf("it isn't in the kernel: %w", syscall.ENOENT), "%s", what)
+		return -1, failed(fmt.Errorf("it isn't in the kernel: %w", syscall.ENOENT), what)
 	}
 	return int(fd), nil
 }

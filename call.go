@@ -18,15 +18,47 @@ import (
 	"unsafe"
 )
 
+// How libbpf is called.
+//
+// A method that calls libbpf has four parts:
+//
+//	func (p *BPFProg) SetExpectedAttachType(attachType BPFAttachType) error {
+//		what := fmt.Sprintf("set attach type of program %q to %v", p.Name(), attachType)
+//		return p.in().change(what, func() error {
+//			return codeOf(C.bpf_program__set_expected_attach_type(p.c, C.enum_bpf_attach_type(attachType)))
+//		})
+//	}
+//
+//   - in returns the owner of the C memory. That of a nil or zero handle is closed, so no method needs to look for nil.
+//   - The owner's guard keeps the C memory while the call uses it: use and get run a call beside others, change runs
+//     it alone. Once the owner is closed, they return os.ErrClosed, and get the zero value.
+//   - codeOf and pointerError make a Go error of libbpf's result. pointerError takes cgo's second result, errno: it is
+//     valid on the same thread only, so it is taken where the C function is called.
+//   - what names the operation and its object. failed puts it before an error. watched, which change uses, also adds
+//     what libbpf printed meanwhile; it is for calls that print: those that open, load, attach, create.
+//
+// C is given a *C.char, a number or a struct without Go pointers, never an unsafe.Pointer: cgo would look for Go
+// pointers in everything around it. Strings are copied (cString) and freed. Option structs are made by options.
+
 // A guard keeps what it guards open while calls use it: C memory, file descriptors. A nil guard admits no call.
+//
+// Locks are taken in this order, and a lock of a later line is never held while one of an earlier line is taken:
+//
+//  1. the guard of an object or a BPFMapLow; TcHook.mutex
+//  2. the guard of a link or of a user ring
+//  3. feeder.mutex and RingBuffer.mutex; userRing.sending, producing and samples
+//  4. reader.reading; then unread.consuming and unread.mutex
+//  5. the guard of a reader; then reader.state
+//  6. object.childMutex, atWork, cpuHotplug.mutex, perfEvents.mutex, logMutex: no call is made under them
+//
+// What closes a child of an object ([object.close]) holds no lock of the object's.
 type guard struct {
 	mutex  sync.RWMutex
 	closed bool
 }
 
-// use admits a call that may run together with others of its kind. If it returns nil, done must
-// be called.
-func (g *guard) use() error {
+// enter admits a call that may run beside others. If it returns nil, exit must be called.
+func (g *guard) enter() error {
 	if g == nil {
 		return os.ErrClosed
 	}
@@ -38,9 +70,9 @@ func (g *guard) use() error {
 	return nil
 }
 
-func (g *guard) done() { g.mutex.RUnlock() }
+func (g *guard) exit() { g.mutex.RUnlock() }
 
-// lock admits a call that must be alone. If it returns nil, unlock must be called.
+// lock admits a call that must run alone. If it returns nil, unlock must be called.
 func (g *guard) lock() error {
 	if g == nil {
 		return os.ErrClosed
@@ -54,6 +86,33 @@ func (g *guard) lock() error {
 }
 
 func (g *guard) unlock() { g.mutex.Unlock() }
+
+// use runs a call beside others.
+func (g *guard) use(what string, call func() error) error {
+	if err := g.enter(); err != nil {
+		return failed(err, what)
+	}
+	defer g.exit()
+	return failed(call(), what)
+}
+
+// change runs a call of libbpf's alone, and returns its error with libbpf's warnings.
+func (g *guard) change(what string, call func() error) error {
+	if err := g.lock(); err != nil {
+		return failed(err, what)
+	}
+	defer g.unlock()
+	return watched(what, call)
+}
+
+// get returns a property of what a guard guards; the zero value once that is closed.
+func get[T any](g *guard, property func() T) (value T) {
+	if g.enter() != nil {
+		return value
+	}
+	defer g.exit()
+	return property()
+}
 
 // A watch gathers what libbpf has to say during one call.
 type watch struct {
@@ -155,11 +214,19 @@ func (e *opError) Error() string {
 func (e *opError) Unwrap() error { return e.err }
 
 // failed returns err with the name of what was done; nil if err is nil.
-func failed(err error, format string, args ...any) error {
+func failed(err error, what string) error {
 	if err == nil {
 		return nil
 	}
-	return &opError{what: fmt.Sprintf(format, args...), err: err}
+	return &opError{what: what, err: err}
+}
+
+// failedf is failed with a format.
+func failedf(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return failed(err, fmt.Sprintf(format, args...))
 }
 
 // What this file adds to an error is asked for after the kernel or libbpf has refused something: nothing is refused by it.
@@ -273,6 +340,16 @@ func firstLong(s []uint64) *C.ulong { return (*C.ulong)(unsafe.Pointer(first(s))
 // to anything, and panics at a Go pointer that is in the same allocation as the bytes.
 func bytesC(b []byte) *C.char {
 	return (*C.char)(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// options returns an option struct of libbpf's with its size in the first field and every other byte zero. libbpf
+// refuses a struct in which a byte that it doesn't know is set, padding included, and a composite literal may leave
+// anything in padding.
+func options[T any]() *T {
+	size := unsafe.Sizeof(*new(T))
+	words := make([]uint64, (size+7)/8)
+	words[0] = uint64(size)
+	return (*T)(unsafe.Pointer(&words[0]))
 }
 
 // needLibbpf returns an error if the libbpf that this package was compiled with is older than the

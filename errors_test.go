@@ -21,7 +21,7 @@ func TestCodes(t *testing.T) {
 		{4003, []error{LibbpfErrnoEndian, syscall.Errno(4003)}, []error{LibbpfErrnoFormat}, "Endian mismatch"},
 		{4013, []error{LibbpfErrnoNlparse}, nil, "netlink"},
 	} {
-		err := failed(codeError(test.errno), "do %q", "x")
+		err := failedf(codeError(test.errno), "do %q", "x")
 		for _, want := range test.is {
 			if !errors.Is(err, want) {
 				t.Errorf("%d: %v is not %v", test.errno, err, want)

@@ -350,22 +350,22 @@ func (u *unread) take() []batch {
 // the only map then, events has what is needed to reopen its events.
 func newReader(kind string, maps []*BPFMap, events *perfEvents, add func(c *C.struct_golibbpf_reader, fd C.int) C.int) (_ *reader, err error) {
 	if len(maps) == 0 {
-		return nil, failed(fmt.Errorf("no map: %w", syscall.EINVAL), "make %s", kind)
+		return nil, failed(fmt.Errorf("no map: %w", syscall.EINVAL), "make "+kind)
 	}
 	var names []string
 	for i, bpfMap := range maps {
 		if bpfMap == nil {
-			return nil, failed(fmt.Errorf("nil map: %w", syscall.EINVAL), "make %s", kind)
+			return nil, failed(fmt.Errorf("nil map: %w", syscall.EINVAL), "make "+kind)
 		}
 		if slices.Index(maps, bpfMap) < i {
-			return nil, failed(fmt.Errorf("it is there twice: %w", syscall.EINVAL), "make %s of map %q", kind, bpfMap.name)
+			return nil, failedf(fmt.Errorf("it is there twice: %w", syscall.EINVAL), "make %s of map %q", kind, bpfMap.name)
 		}
 		names = append(names, strconv.Quote(bpfMap.name))
 	}
 	what := kind + " of map " + strings.Join(names, ", ")
 	c, errno := C.golibbpf_reader_new(C.size_t(len(maps)))
 	if c == nil {
-		return nil, failed(pointerError(errno), "make %s", what)
+		return nil, failed(pointerError(errno), "make "+what)
 	}
 	r := &reader{what: what, c: c, fd: -1, header: recordHeader, scratchLen: minScratch, events: events}
 	r.window.Store(new(window))
@@ -386,14 +386,14 @@ func newReader(kind string, maps []*BPFMap, events *perfEvents, add func(c *C.st
 		r.header = 0
 	}
 	if r.fd, err = joined(fds); err != nil {
-		return nil, failed(err, "make %s", what)
+		return nil, failed(err, "make "+what)
 	}
 	if events != nil {
 		hotplug.add(r)
 	}
 	for _, object := range r.objects {
 		if err := object.adopt(r); err != nil {
-			return nil, failed(err, "make %s", what)
+			return nil, failed(err, "make "+what)
 		}
 	}
 	r.turns = slices.SortedFunc(slices.Values(r.unread), func(a, b *unread) int {
@@ -408,12 +408,12 @@ func newReader(kind string, maps []*BPFMap, events *perfEvents, add func(c *C.st
 func (r *reader) add(bpfMap *BPFMap, add func(*C.struct_golibbpf_reader, C.int) C.int) error {
 	what := "make " + r.what
 	object := bpfMap.module.in()
-	if err := object.use(); err != nil {
-		return failed(err, "%s", what)
+	if err := object.enter(); err != nil {
+		return failed(err, what)
 	}
-	defer object.done()
+	defer object.exit()
 	if bpfMap.fd < 0 {
-		return failed(errNotCreated, "%s", what)
+		return failed(errNotCreated, what)
 	}
 	if !slices.Contains(r.objects, object) {
 		r.objects = append(r.objects, object)
@@ -752,7 +752,7 @@ func (r *reader) next(ctx context.Context, reuse bool) error {
 		return nil
 	}
 	if err := r.fill(ctx, reuse); err != nil {
-		return failed(err, "read %s", r.what)
+		return failed(err, "read "+r.what)
 	}
 	return nil
 }
@@ -804,7 +804,7 @@ func (r *reader) recall() {
 func (r *reader) batches(ctx context.Context) iter.Seq2[*batch, error] {
 	return func(yield func(*batch, error) bool) {
 		if ctx == nil {
-			yield(nil, failed(fmt.Errorf("nil context: %w", syscall.EINVAL), "read %s", r.what))
+			yield(nil, failed(fmt.Errorf("nil context: %w", syscall.EINVAL), "read "+r.what))
 			return
 		}
 		defer context.AfterFunc(ctx, r.wakeUp)()
@@ -812,7 +812,7 @@ func (r *reader) batches(ctx context.Context) iter.Seq2[*batch, error] {
 		defer func() { r.release(&b) }() // also if the loop's body panics
 		for {
 			if ctx.Err() != nil {
-				yield(nil, failed(context.Cause(ctx), "read %s", r.what))
+				yield(nil, failed(context.Cause(ctx), "read "+r.what))
 				return
 			}
 			if err := r.exchange(ctx, &b, true); err != nil {
@@ -862,7 +862,7 @@ func (r *reader) each(only, limit int, f func(*batch) error) (n int, err error) 
 	}
 	count, err := r.sourceCount()
 	if err != nil {
-		return 0, failed(err, "read %s", r.what)
+		return 0, failed(err, "read "+r.what)
 	}
 	first := int(r.turn.Add(1))
 	for i := 0; i < count && n < limit && err == nil; i++ {
@@ -894,10 +894,10 @@ func (r *reader) eachOf(source, limit int, f func(*batch) error) (n int, err err
 
 // sourceCount returns how many rings or CPUs' buffers there are.
 func (r *reader) sourceCount() (int, error) {
-	if err := r.use(); err != nil {
+	if err := r.enter(); err != nil {
 		return 0, err
 	}
-	defer r.done()
+	defer r.exit()
 	if pb := r.sources()[0].pb; pb != nil {
 		return int(C.perf_buffer__buffer_cnt(pb)), nil
 	}
@@ -909,7 +909,7 @@ func (r *reader) present(source int) (int, error) {
 	r.lockNow()
 	defer r.reading.Unlock()
 	if r.ended.Load() {
-		return 0, failed(os.ErrClosed, "read %s", r.what)
+		return 0, failed(os.ErrClosed, "read "+r.what)
 	}
 	n := int(C.golibbpf_reader_available(r.c, C.size_t(source))) + r.inProcess(source)
 	for _, source := range r.sources() {
@@ -957,7 +957,7 @@ func (r *reader) lookFrom(only int) (*batch, error) {
 			return nil, nil
 		}
 		if r.err != nil {
-			return nil, failed(r.err, "read %s", r.what)
+			return nil, failed(r.err, "read "+r.what)
 		}
 	}
 	b := new(batch)
@@ -1073,7 +1073,7 @@ func (r *reader) epollFD() int {
 func (r *reader) availableBytes() (int, error) {
 	n, err := r.sourceCount()
 	if err != nil {
-		return 0, failed(err, "look at %s", r.what)
+		return 0, failed(err, "look at "+r.what)
 	}
 	size := 0
 	if r.reading.TryLock() {
@@ -1083,11 +1083,11 @@ func (r *reader) availableBytes() (int, error) {
 		r.reading.Unlock()
 	}
 	for i := range n {
-		if err := r.use(); err != nil {
-			return 0, failed(err, "look at %s", r.what)
+		if err := r.enter(); err != nil {
+			return 0, failed(err, "look at "+r.what)
 		}
 		size += int(C.golibbpf_reader_available(r.c, C.size_t(i)))
-		r.done()
+		r.exit()
 	}
 	return size, nil
 }
@@ -1170,7 +1170,7 @@ func newFeeder(m *Module, f *feed) (*feeder, error) {
 	fr := &feeder{object: m.in(), feeds: []*feed{f}, halted: make(chan struct{}), ended: make(chan struct{})}
 	if err := m.in().adopt(fr); err != nil {
 		fr.close()
-		return nil, failed(err, "make %s", f.reader.what)
+		return nil, failed(err, "make "+f.reader.what)
 	}
 	return fr, nil
 }
@@ -1181,11 +1181,11 @@ func (fr *feeder) add(m *Module, f *feed) error {
 	defer fr.mutex.Unlock()
 	if fr.state == halted {
 		f.reader.free()
-		return failed(os.ErrClosed, "make %s", f.reader.what)
+		return failed(os.ErrClosed, "make "+f.reader.what)
 	}
 	if slices.ContainsFunc(fr.feeds, func(g *feed) bool { return g.reader.unread[0] == f.reader.unread[0] }) {
 		f.reader.free()
-		return failed(fmt.Errorf("the buffer has it already: %w", syscall.EEXIST), "make %s", f.reader.what)
+		return failed(fmt.Errorf("the buffer has it already: %w", syscall.EEXIST), "make "+f.reader.what)
 	}
 	fr.feeds = append(fr.feeds, f)
 	if fr.state == feeding {
@@ -1405,5 +1405,5 @@ func (f *feed) recoverClosedChannel(err *error) {
 	if e, ok := reason.(runtime.Error); !ok || !strings.HasSuffix(e.Error(), "closed channel") {
 		panic(reason)
 	}
-	*err = failed(errClosedChannel, "send events of %s", f.reader.what)
+	*err = failed(errClosedChannel, "send events of "+f.reader.what)
 }

@@ -74,7 +74,7 @@ func (hook *TcHook) SetInterfaceByIndex(ifaceIdx int) {
 // errors.Is(err, syscall.ENODEV) holds.
 func (hook *TcHook) SetInterfaceByName(ifaceName string) error {
 	if hook == nil {
-		return failed(errNoHook, "set network interface %q", ifaceName)
+		return failedf(errNoHook, "set network interface %q", ifaceName)
 	}
 	index, err := interfaceIndex(ifaceName)
 	if err != nil {
@@ -125,7 +125,7 @@ func (hook *TcHook) SetParent(a int, b int) {
 //
 // Implements: bpf_tc_hook_create
 func (hook *TcHook) Create() error {
-	return hook.do("create", func() C.int { return C.bpf_tc_hook_create(&hook.c) })
+	return hook.change("create", func() error { return codeOf(C.bpf_tc_hook_create(&hook.c)) })
 }
 
 // Destroy removes the programs at the hook and, if its place is [BPFTcIngressEgress], the clsact
@@ -133,7 +133,7 @@ func (hook *TcHook) Create() error {
 //
 // Implements: bpf_tc_hook_destroy
 func (hook *TcHook) Destroy() error {
-	return hook.do("destroy", func() C.int { return C.bpf_tc_hook_destroy(&hook.c) })
+	return hook.change("destroy", func() error { return codeOf(C.bpf_tc_hook_destroy(&hook.c)) })
 }
 
 // Attach attaches the program tcOpts.ProgFd and completes tcOpts: the kernel chooses handle and priority that are 0,
@@ -142,7 +142,7 @@ func (hook *TcHook) Destroy() error {
 //
 // Implements: bpf_tc_attach
 func (hook *TcHook) Attach(tcOpts *TcOpts) error {
-	return hook.with(tcOpts, "attach a program to", func(c *C.struct_bpf_tc_opts) error {
+	return hook.changeProgram(tcOpts, "attach a program to", func(c *C.struct_bpf_tc_opts) error {
 		var err error
 		if c.prog_fd, err = cInt(tcOpts.ProgFd, "ProgFd"); err != nil {
 			return err
@@ -165,7 +165,7 @@ func (hook *TcHook) Attach(tcOpts *TcOpts) error {
 //
 // Implements: bpf_tc_detach
 func (hook *TcHook) Detach(tcOpts *TcOpts) error {
-	return hook.with(tcOpts, "detach a program from", func(c *C.struct_bpf_tc_opts) error {
+	return hook.changeProgram(tcOpts, "detach a program from", func(c *C.struct_bpf_tc_opts) error {
 		if err := tcOpts.identify(); err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (hook *TcHook) Detach(tcOpts *TcOpts) error {
 //
 // Implements: bpf_tc_query
 func (hook *TcHook) Query(tcOpts *TcOpts) error {
-	return hook.with(tcOpts, "query", func(c *C.struct_bpf_tc_opts) error {
+	return hook.changeProgram(tcOpts, "query", func(c *C.struct_bpf_tc_opts) error {
 		if err := tcOpts.identify(); err != nil {
 			return err
 		}
@@ -203,10 +203,10 @@ func (opts *TcOpts) identify() error {
 	return nil
 }
 
-// with runs a call of libbpf's with the handle and the priority of the options. libbpf refuses all other fields that the
-// call doesn't need.
-func (hook *TcHook) with(opts *TcOpts, verb string, call func(*C.struct_bpf_tc_opts) error) error {
-	return hook.run(verb, func() error {
+// changeProgram runs a call for the program with the handle and the priority of the options. libbpf refuses all other
+// fields that the call doesn't need.
+func (hook *TcHook) changeProgram(opts *TcOpts, verb string, call func(*C.struct_bpf_tc_opts) error) error {
+	return hook.change(verb, func() error {
 		if opts == nil {
 			return fmt.Errorf("nil options: %w", syscall.EINVAL)
 		}
@@ -216,11 +216,9 @@ func (hook *TcHook) with(opts *TcOpts, verb string, call func(*C.struct_bpf_tc_o
 		if opts.Priority > math.MaxUint16 {
 			return fmt.Errorf("priority %d: %w", opts.Priority, syscall.EINVAL)
 		}
-		err := call(&C.struct_bpf_tc_opts{
-			sz:       C.sizeof_struct_bpf_tc_opts,
-			handle:   C.__u32(opts.Handle),
-			priority: C.__u32(opts.Priority),
-		})
+		c := options[C.struct_bpf_tc_opts]()
+		c.handle, c.priority = C.__u32(opts.Handle), C.__u32(opts.Priority)
+		err := call(c)
 		if err == syscall.EINVAL {
 			return because(hook.wrong(), err)
 		}
@@ -246,22 +244,19 @@ func (hook *TcHook) wrong() string {
 	return ""
 }
 
-func (hook *TcHook) do(verb string, call func() C.int) error {
-	return hook.run(verb, func() error { return codeOf(call()) })
-}
-
 var errNoHook = fmt.Errorf("nil TC hook: %w", syscall.EINVAL)
 
-func (hook *TcHook) run(verb string, call func() error) error {
+// change runs a call for the hook, one at a time.
+func (hook *TcHook) change(verb string, call func() error) error {
 	if hook == nil {
-		return failed(errNoHook, "%s TC hook", verb)
+		return failedf(errNoHook, "%s TC hook", verb)
 	}
 	hook.mutex.Lock()
 	defer hook.mutex.Unlock()
 	hook.c.sz = C.sizeof_struct_bpf_tc_hook
 	what := fmt.Sprintf("%s TC hook %d of network interface %d", verb, hook.c.attach_point, hook.c.ifindex)
 	if err := errors.Join(hook.interfaceErr, hook.parentErr); err != nil {
-		return failed(err, "%s", what)
+		return failed(err, what)
 	}
 	return watched(what, call)
 }

@@ -27,7 +27,7 @@ const (
 //
 // Implements: bpf_xdp_attach
 func (p *BPFProg) AttachXDPLegacy(deviceName string, flag XDPFlags) error {
-	return p.change(fmt.Sprintf("attach program %q to network interface %q", p.Name(), deviceName), func() error {
+	return p.in().change(fmt.Sprintf("attach program %q to network interface %q", p.Name(), deviceName), func() error {
 		index, err := interfaceIndex(deviceName)
 		if err != nil {
 			return err
@@ -45,7 +45,7 @@ func (p *BPFProg) AttachXDPLegacy(deviceName string, flag XDPFlags) error {
 //
 // Implements: bpf_xdp_detach
 func (p *BPFProg) DetachXDPLegacy(deviceName string, flag XDPFlags) error {
-	return p.change(fmt.Sprintf("detach program %q from network interface %q", p.Name(), deviceName), func() error {
+	return p.in().change(fmt.Sprintf("detach program %q from network interface %q", p.Name(), deviceName), func() error {
 		index, err := interfaceIndex(deviceName)
 		if err != nil {
 			return err
@@ -54,7 +54,8 @@ func (p *BPFProg) DetachXDPLegacy(deviceName string, flag XDPFlags) error {
 		if err != nil {
 			return err
 		}
-		opts := C.struct_bpf_xdp_attach_opts{sz: C.sizeof_struct_bpf_xdp_attach_opts, old_prog_fd: prog}
-		return codeOf(C.bpf_xdp_detach(index, C.__u32(flag), &opts))
+		opts := options[C.struct_bpf_xdp_attach_opts]()
+		opts.old_prog_fd = prog
+		return codeOf(C.bpf_xdp_detach(index, C.__u32(flag), opts))
 	})
 }

@@ -11,8 +11,17 @@ import (
 	"sync"
 )
 
-// An object owns the C side of a module. It doesn't refer to the module, so that it can be closed
-// after the module was dropped.
+// Who owns, keeps alive and closes whom.
+//
+//   - A [Module] refers to its object, which owns the bpf_object and so its maps and programs.
+//   - A link, a reader, a feeder or a user ring is a child of the object: adopt makes the object close it before itself,
+//     the last one first, and disown undoes that once it was closed by itself.
+//   - The object and its children don't refer to the module. So the garbage collector finds out when nobody uses the
+//     module any more, and a cleanup closes the object.
+//   - Handles refer to their module, which keeps it: [BPFMap], [BPFProg], [BPFLink], the readers and buffers.
+//   - What goes on when no handle is left keeps the module by atWork (links) or by a goroutine that has it (feeders).
+
+// An object owns the C side of a module.
 type object struct {
 	guard
 	name    string
@@ -28,9 +37,8 @@ type object struct {
 	// relocatesTypes is true if there are CO-RE relocations.
 	relocatesTypes bool
 
-	childMutex sync.Mutex
-	// children are the links and buffers in the order of their making; nil for good once the
-	// object is closing.
+	childMutex sync.Mutex // of children and closing
+	// children are in the order of their making; nil for good once the object is closing.
 	children []child
 	closing  bool
 

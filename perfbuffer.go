@@ -50,11 +50,11 @@ type PerfBuffer struct {
 func (m *Module) InitPerfBuf(mapName string, eventsChan chan []byte, lostChan chan uint64, pageCnt int) (*PerfBuffer, error) {
 	what := fmt.Sprintf("make perf buffer of map %q", mapName)
 	if eventsChan == nil {
-		return nil, failed(fmt.Errorf("nil channel: %w", syscall.EINVAL), "%s", what)
+		return nil, failed(fmt.Errorf("nil channel: %w", syscall.EINVAL), what)
 	}
 	bpfMap, err := m.GetMap(mapName)
 	if err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	r, err := newPerfReader(bpfMap, pageCnt, bpfOutput(1), nil, nil, false)
 	if err != nil {
@@ -83,21 +83,21 @@ func bpfOutput(wakeupEvents int) *unix.PerfEventAttr {
 func newPerfReader(bpfMap *BPFMap, pages int, attr *unix.PerfEventAttr, cpus, keys []int, raw bool) (*reader, error) {
 	const kind = "perf buffer"
 	if pages <= 0 || pages&(pages-1) != 0 {
-		return nil, failed(fmt.Errorf("%d pages are no power of two: %w", pages, syscall.EINVAL), "make %s", kind)
+		return nil, failed(fmt.Errorf("%d pages are no power of two: %w", pages, syscall.EINVAL), "make "+kind)
 	}
 	if pages > math.MaxInt32/os.Getpagesize() {
-		return nil, failed(fmt.Errorf("%d pages for each CPU: %w", pages, syscall.E2BIG), "make %s", kind)
+		return nil, failed(fmt.Errorf("%d pages for each CPU: %w", pages, syscall.E2BIG), "make "+kind)
 	}
 	if len(cpus) != len(keys) {
-		return nil, failed(fmt.Errorf("%d CPUs and %d keys of the map: %w", len(cpus), len(keys), syscall.EINVAL), "make %s", kind)
+		return nil, failed(fmt.Errorf("%d CPUs and %d keys of the map: %w", len(cpus), len(keys), syscall.EINVAL), "make "+kind)
 	}
 	cpusC, err := cInts(cpus, "CPU")
 	if err != nil {
-		return nil, failed(err, "make %s", kind)
+		return nil, failed(err, "make "+kind)
 	}
 	keysC, err := cInts(keys, "key of the map")
 	if err != nil {
-		return nil, failed(err, "make %s", kind)
+		return nil, failed(err, "make "+kind)
 	}
 	events := &perfEvents{attr: *attr, cpus: slices.Clone(cpus), keys: slices.Clone(keys), reopened: make(map[int]int)}
 	return newReader(kind, []*BPFMap{bpfMap}, events, func(c *C.struct_golibbpf_reader, fd C.int) C.int {
@@ -250,7 +250,7 @@ func (r *PerfReader) Read() (PerfRecord, error) {
 // nothing otherwise.
 func (r *PerfReader) ReadInto(record *PerfRecord) error {
 	if record == nil {
-		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read %s", r.in().what)
+		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read "+r.in().what)
 	}
 	for {
 		if _, from, ok := r.in().window.Load().take(&record.RawSample); ok {
@@ -344,7 +344,7 @@ func (r *PerfReader) Consume(f func(PerfRecord) error) (int, error) {
 func (r *PerfReader) consume(only int, f func(PerfRecord) error) (int, error) {
 	defer runtime.KeepAlive(r)
 	if f == nil {
-		return 0, failed(errNoFunction, "read %s", r.in().what)
+		return 0, failed(errNoFunction, "read "+r.in().what)
 	}
 	return r.in().each(only, math.MaxInt, func(b *batch) error { return f(takePerf(b)) })
 }
@@ -509,15 +509,15 @@ func (r *PerfReader) checkIndex(index int) error {
 func (r *PerfReader) buffer(index int, call func(*C.struct_perf_buffer) C.int) error {
 	defer runtime.KeepAlive(r)
 	what := fmt.Sprintf("look at buffer %d of %s", index, r.in().what)
-	if err := r.in().use(); err != nil {
-		return failed(err, "%s", what)
+	if err := r.in().enter(); err != nil {
+		return failed(err, what)
 	}
-	defer r.in().done()
+	defer r.in().exit()
 	pb := r.in().sources()[0].pb
 	if n := int(C.perf_buffer__buffer_cnt(pb)); index < 0 || index >= n {
-		return failed(fmt.Errorf("there are %d: %w", n, syscall.EINVAL), "%s", what)
+		return failed(fmt.Errorf("there are %d: %w", n, syscall.EINVAL), what)
 	}
-	return failed(codeOf(call(pb)), "%s", what)
+	return failed(codeOf(call(pb)), what)
 }
 
 // A RawPerfEvent is one of the kernel's perf events as it stands in the buffer.
@@ -685,7 +685,7 @@ func (p *PerfBufferRaw) consumeRaw(only int) (int, error) {
 		case PerfEventDone:
 			return errPerfDone
 		default:
-			return failed(ErrPerfEvent, "read %s", p.in().in().what)
+			return failed(ErrPerfEvent, "read "+p.in().in().what)
 		}
 	})
 	if errors.Is(err, errPerfDone) {

@@ -37,10 +37,10 @@ type perfEvents struct {
 // reopen opens a new event for a CPU that has come online, which writes to the memory of the old one, and so
 // wakes those who wait for that. libbpf's perf buffer knows nothing of it.
 func (r *reader) reopen(cpu int) error {
-	if r.use() != nil {
+	if r.enter() != nil {
 		return nil
 	}
-	defer r.done()
+	defer r.exit()
 	events, pb := r.events, r.sources()[0].pb
 	for i := range int(C.perf_buffer__buffer_cnt(pb)) {
 		key := cpu

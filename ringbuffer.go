@@ -60,11 +60,11 @@ func (m *Module) InitRingBuf(mapName string, eventsChan chan []byte) (*RingBuffe
 func (m *Module) newRingFeed(mapName string, events chan []byte) (*feed, error) {
 	what := fmt.Sprintf("make ring buffer of map %q", mapName)
 	if events == nil {
-		return nil, failed(fmt.Errorf("nil channel: %w", syscall.EINVAL), "%s", what)
+		return nil, failed(fmt.Errorf("nil channel: %w", syscall.EINVAL), what)
 	}
 	bpfMap, err := m.GetMap(mapName)
 	if err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	r, err := newRingReader(bpfMap)
 	if err != nil {
@@ -86,7 +86,7 @@ func newRingReader(maps ...*BPFMap) (*reader, error) {
 // Implements: ring_buffer__add
 func (m *Module) AddRingBuf(ringBuf *RingBuffer, mapName string, eventsChan chan []byte) (bool, error) {
 	if ringBuf == nil {
-		return false, failed(fmt.Errorf("nil buffer: %w", syscall.EINVAL), "add ring buffer of map %q", mapName)
+		return false, failedf(fmt.Errorf("nil buffer: %w", syscall.EINVAL), "add ring buffer of map %q", mapName)
 	}
 	f, err := m.newRingFeed(mapName, eventsChan)
 	if err != nil {
@@ -248,7 +248,7 @@ func (r *RingBufReader) ReadSample(into *[]byte) (sample []byte, remaining int, 
 // nothing otherwise.
 func (r *RingBufReader) ReadInto(record *Record) error {
 	if record == nil {
-		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read %s", r.in().what)
+		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read "+r.in().what)
 	}
 	for {
 		if _, from, ok := r.in().window.Load().take(&record.RawSample); ok {
@@ -399,7 +399,7 @@ func (r *RingBufReader) ConsumeN(n int, f func(Record) error) (int, error) {
 func (r *RingBufReader) consume(only, limit int, f func(Record) error) (int, error) {
 	defer runtime.KeepAlive(r)
 	if f == nil {
-		return 0, failed(errNoFunction, "read %s", r.in().what)
+		return 0, failed(errNoFunction, "read "+r.in().what)
 	}
 	return r.in().each(only, limit, func(b *batch) error { return f(r.take(b)) })
 }
@@ -434,51 +434,42 @@ func (r *RingBufReader) Rings() []*Ring {
 //
 // Implements: ring__consumer_pos
 func (r *Ring) ConsumerPos() (uint64, error) {
-	if err := needLibbpf(1, 3, "ring__consumer_pos"); err != nil {
-		return 0, failed(err, "look at %s", r.in().in().what)
-	}
-	return r.property(func(c *C.struct_ring) C.ulong { return C.ulong(C.ring__consumer_pos(c)) })
+	return r.use("ring__consumer_pos", func(c *C.struct_ring) uint64 { return uint64(C.ring__consumer_pos(c)) })
 }
 
 // ProducerPos returns how far BPF programs have reserved records. It needs libbpf 1.3.
 //
 // Implements: ring__producer_pos
 func (r *Ring) ProducerPos() (uint64, error) {
-	if err := needLibbpf(1, 3, "ring__producer_pos"); err != nil {
-		return 0, failed(err, "look at %s", r.in().in().what)
-	}
-	return r.property(func(c *C.struct_ring) C.ulong { return C.ulong(C.ring__producer_pos(c)) })
+	return r.use("ring__producer_pos", func(c *C.struct_ring) uint64 { return uint64(C.ring__producer_pos(c)) })
 }
 
 // AvailDataSize returns how many bytes are between the two positions. It needs libbpf 1.3.
 //
 // Implements: ring__avail_data_size
 func (r *Ring) AvailDataSize() (uint64, error) {
-	if err := needLibbpf(1, 3, "ring__avail_data_size"); err != nil {
-		return 0, failed(err, "look at %s", r.in().in().what)
-	}
-	return r.property(func(c *C.struct_ring) C.ulong { return C.ulong(C.ring__avail_data_size(c)) })
+	return r.use("ring__avail_data_size", func(c *C.struct_ring) uint64 { return uint64(C.ring__avail_data_size(c)) })
 }
 
 // Size returns the ring's size in bytes. It needs libbpf 1.3.
 //
 // Implements: ring__size
 func (r *Ring) Size() (uint64, error) {
-	if err := needLibbpf(1, 3, "ring__size"); err != nil {
-		return 0, failed(err, "look at %s", r.in().in().what)
-	}
-	return r.property(func(c *C.struct_ring) C.ulong { return C.ulong(C.ring__size(c)) })
+	return r.use("ring__size", func(c *C.struct_ring) uint64 { return uint64(C.ring__size(c)) })
 }
 
-// property returns what libbpf knows of the ring.
-func (r *Ring) property(get func(*C.struct_ring) C.ulong) (uint64, error) {
+// use runs a function of libbpf's, which came with libbpf 1.3, beside other calls.
+func (r *Ring) use(function string, call func(*C.struct_ring) uint64) (value uint64, err error) {
 	defer runtime.KeepAlive(r)
 	reader := r.in().in()
-	if err := reader.use(); err != nil {
-		return 0, failed(err, "look at %s", reader.what)
-	}
-	defer reader.done()
-	return uint64(get(C.ring_buffer__ring(reader.sources()[r.index].rb, 0))), nil
+	err = reader.use("look at "+reader.what, func() error {
+		if err := needLibbpf(1, 3, function); err != nil {
+			return err
+		}
+		value = call(C.ring_buffer__ring(reader.sources()[r.index].rb, 0))
+		return nil
+	})
+	return value, err
 }
 
 // Map returns the ring's map.

@@ -79,11 +79,11 @@ type userRing struct {
 func (m *Module) InitUserRingBuf(mapName string, eventsChan chan []byte) (*UserRingBuffer, error) {
 	what := fmt.Sprintf("make user ring buffer of map %q", mapName)
 	if eventsChan == nil {
-		return nil, failed(fmt.Errorf("nil channel: %w", syscall.EINVAL), "%s", what)
+		return nil, failed(fmt.Errorf("nil channel: %w", syscall.EINVAL), what)
 	}
 	bpfMap, err := m.GetMap(mapName)
 	if err != nil {
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	rb, err := NewUserRingBuffer(bpfMap)
 	if err != nil {
@@ -98,7 +98,7 @@ func (m *Module) InitUserRingBuf(mapName string, eventsChan chan []byte) (*UserR
 // Implements: user_ring_buffer__new
 func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 	if bpfMap == nil {
-		return nil, failed(fmt.Errorf("nil map: %w", syscall.EINVAL), "make user ring buffer")
+		return nil, failedf(fmt.Errorf("nil map: %w", syscall.EINVAL), "make user ring buffer")
 	}
 	o := bpfMap.module.in()
 	ring := &userRing{
@@ -111,12 +111,12 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 	looked := make(chan struct{})
 	ring.looked.Store(&looked)
 	what := "make " + ring.what
-	if err := o.use(); err != nil {
-		return nil, failed(err, "%s", what)
+	if err := o.enter(); err != nil {
+		return nil, failed(err, what)
 	}
-	defer o.done()
+	defer o.exit()
 	if bpfMap.fd < 0 {
-		return nil, failed(errNotCreated, "%s", what)
+		return nil, failed(errNotCreated, what)
 	}
 	err := watched(what, func() error {
 		var errno error
@@ -139,7 +139,7 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 	}
 	if err != nil {
 		ring.close()
-		return nil, failed(err, "%s", what)
+		return nil, failed(err, what)
 	}
 	return &UserRingBuffer{module: bpfMap.module, ring: ring}, nil
 }
@@ -165,7 +165,7 @@ var noUserRing = &userRing{
 func (rb *UserRingBuffer) Write(sample []byte) (int, error) {
 	defer runtime.KeepAlive(rb)
 	if err := rb.in().write(sample); err != nil {
-		return 0, failed(err, "write %d bytes to %s", len(sample), rb.in().what)
+		return 0, failedf(err, "write %d bytes to %s", len(sample), rb.in().what)
 	}
 	return len(sample), nil
 }
@@ -205,7 +205,7 @@ func (rb *UserRingBuffer) WriteBatch(samples [][]byte) (int, error) {
 		n, err := rb.in().writeSome(samples[written:])
 		written += n
 		if err != nil {
-			return written, failed(err, "write sample %d to %s", written, rb.in().what)
+			return written, failedf(err, "write sample %d to %s", written, rb.in().what)
 		}
 	}
 	return written, nil
@@ -282,17 +282,17 @@ func (rb *UserRingBuffer) Reserve(size int) (*Sample, error) {
 func (rb *UserRingBuffer) reserved(size int, reserve func() (*Sample, error)) (*Sample, error) {
 	sample, err := reserve()
 	if err != nil {
-		return nil, failed(err, "reserve %d bytes of %s", size, rb.in().what)
+		return nil, failedf(err, "reserve %d bytes of %s", size, rb.in().what)
 	}
 	sample.buffer = rb
 	return sample, nil
 }
 
 func (ring *userRing) reserve(size int) (*Sample, error) {
-	if err := ring.use(); err != nil {
+	if err := ring.enter(); err != nil {
 		return nil, err
 	}
-	defer ring.done()
+	defer ring.exit()
 	if err := checkSampleSize(size); err != nil {
 		return nil, err
 	}
@@ -386,7 +386,10 @@ func (s *Sample) Submit() error {
 	if s == nil || s.ring == nil {
 		return failed(errSampleEnded, "submit sample")
 	}
-	return failed(s.end(true), "submit sample to %s", s.ring.what)
+	if err := s.end(true); err != nil {
+		return failed(err, "submit sample to "+s.ring.what)
+	}
+	return nil
 }
 
 // Discard gives the sample's room back: BPF programs skip it. A sample that has ended already is an
@@ -397,17 +400,20 @@ func (s *Sample) Discard() error {
 	if s == nil || s.ring == nil {
 		return failed(errSampleEnded, "discard sample")
 	}
-	return failed(s.end(false), "discard sample of %s", s.ring.what)
+	if err := s.end(false); err != nil {
+		return failed(err, "discard sample of "+s.ring.what)
+	}
+	return nil
 }
 
 func (s *Sample) end(submit bool) error {
 	data := s.data
 	s.data = nil
 	s.cleanup.Stop()
-	if err := s.ring.use(); err != nil {
+	if err := s.ring.enter(); err != nil {
 		return err
 	}
-	defer s.ring.done()
+	defer s.ring.exit()
 	if data == nil {
 		return errSampleEnded
 	}
@@ -433,11 +439,11 @@ func (ring *userRing) end(r *reservation, data []byte, submit bool) {
 
 // dropped discards a sample that the garbage collector has found.
 func (ring *userRing) dropped(r *reservation) {
-	if ring.use() != nil {
+	if ring.enter() != nil {
 		return
 	}
 	ring.end(r, nil, false)
-	ring.done()
+	ring.exit()
 	ring.warn("a sample was neither submitted nor discarded")
 }
 

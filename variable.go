@@ -20,7 +20,7 @@ import (
 // of fixed size, and must not be larger than the variable.
 func (m *Module) InitGlobalVariable(name string, value interface{}) error {
 	if err := m.initGlobalVariable(name, value); err != nil {
-		return failed(err, "set global variable %q of object %q", name, m.in().name)
+		return failedf(err, "set global variable %q of object %q", name, m.in().name)
 	}
 	return nil
 }
