@@ -662,9 +662,7 @@ func TestTcHookOptionsAgain(t *testing.T) {
 				if err := hook.Detach(opts); err != nil || *opts != attached {
 					t.Errorf("%v, %+v, want %+v", err, opts, attached)
 				}
-				if err := hook.Detach(opts); err == nil {
-					t.Error("no program was detached")
-				}
+				wantErr(t, hook.Detach(opts), syscall.ENOENT, "detach a program")
 				before := calls(t, m, callsTC)
 				ping(t)
 				if n := calls(t, m, callsTC); n != before {
@@ -1155,9 +1153,7 @@ func TestAttachPrograms(t *testing.T) {
 	if getProgram(t, m, "send_many").Autoattach() || !tracepoint.Autoattach() {
 		t.Error("autoattach isn't what was set")
 	}
-	if err := m.AttachPrograms(); err == nil {
-		t.Error("programs that aren't loaded were attached")
-	}
+	wantErr(t, m.AttachPrograms(), syscall.EINVAL, "isn't loaded")
 	if err := m.BPFLoadObject(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -229,24 +231,183 @@ func TestAttachRawTracepointTwice(t *testing.T) {
 	}
 }
 
-// Whatever it is to be attached to, a program that isn't loaded can't be.
+// notLoadedCalls returns, by the names of the methods that attach a program, a program of the right type and a call with
+// a target that is there and takes it.
+func notLoadedCalls(t *testing.T, cgroup string) map[string]struct {
+	program string
+	attach  func(*BPFProg) error
+} {
+	t.Helper()
+	type call = struct {
+		program string
+		attach  func(*BPFProg) error
+	}
+	link := func(program string, attach func(*BPFProg) (*BPFLink, error)) call {
+		return call{program, func(prog *BPFProg) error {
+			link, err := attach(prog)
+			if err == nil {
+				err = errors.Join(errors.New("it was attached"), link.Destroy())
+			}
+			return err
+		}}
+	}
+	dir, err := os.Open(cgroup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := unix.PerfEventOpen(&unix.PerfEventAttr{
+		Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})),
+	}, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(dir.Close(), unix.Close(event)) })
+	others := loadAttach(t, "on_xdp")
+	calls, sockets, replaced := getMap(t, others, "calls").FileDescriptor(), getMap(t, others, "sockets").FileDescriptor(), getProgram(t, others, "on_xdp").FileDescriptor()
+	file := t.TempDir() + "/target"
+	if err := os.WriteFile(file, buildTarget(targetSpec{}), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const system, all = "getpgid", -1
+	function := map[string]string{"amd64": "__x64_sys_getpgid", "arm64": "__arm64_sys_getpgid"}[runtime.GOARCH]
+	functionAddress := kernelAddress(t, function)
+	offsets := []uint64{firstAt, secondAt}
+	netfilter := NetfilterOpts{ProtocolFamily: unix.AF_INET}
+
+	return map[string]call{
+		"AttachGeneric": link("on_trace", (*BPFProg).AttachGeneric),
+		"AttachTracepoint": link("on_tracepoint", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachTracepoint("syscalls", "sys_enter_getpgid")
+		}),
+		"AttachTracepointOpts": link("on_tracepoint", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachTracepointOpts("syscalls", "sys_enter_getpgid", TracepointOpts{})
+		}),
+		"AttachRawTracepoint": link("on_raw_tracepoint", func(p *BPFProg) (*BPFLink, error) { return p.AttachRawTracepoint("sys_enter") }),
+		"AttachRawTracepointOpts": link("on_raw_tracepoint", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachRawTracepointOpts("sys_enter", RawTracepointOpts{})
+		}),
+		"AttachTraceOpts": link("on_trace", func(p *BPFProg) (*BPFLink, error) { return p.AttachTraceOpts(TraceOpts{}) }),
+		"AttachFreplace":  link("on_packet", func(p *BPFProg) (*BPFLink, error) { return p.AttachFreplace(replaced, "on_xdp") }),
+		"AttachLSM":       link("on_trace", (*BPFProg).AttachLSM),
+		"AttachPerfEvent": link("on_perf_event", func(p *BPFProg) (*BPFLink, error) { return p.AttachPerfEvent(event) }),
+		"AttachPerfEventOpts": link("on_perf_event", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachPerfEventOpts(event, PerfEventOpts{})
+		}),
+		"AttachKprobe":            link("on_kprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachKprobe(function) }),
+		"AttachKretprobe":         link("on_kprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachKretprobe(function) }),
+		"AttachKprobeOffset":      link("on_kprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachKprobeOffset(functionAddress) }),
+		"AttachKretprobeOnOffset": link("on_kprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachKretprobeOnOffset(functionAddress) }),
+		"AttachKprobeOpts":        link("on_kprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachKprobeOpts(function, KprobeOpts{}) }),
+		"AttachKsyscall":          link("on_kprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachKsyscall(system, KsyscallOpts{}) }),
+		"AttachKprobeMultiOpts": link("on_kprobe", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachKprobeMultiOpts("", KprobeMultiOpts{Symbols: []string{function}})
+		}),
+		"AttachUprobe":            link("on_uprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachUprobe(all, file, firstAt) }),
+		"AttachURetprobe":         link("on_uprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachURetprobe(all, file, firstAt) }),
+		"AttachUprobeWithOpts":    link("on_uprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachUprobeWithOpts(all, file, firstAt, 0) }),
+		"AttachURetprobeWithOpts": link("on_uprobe", func(p *BPFProg) (*BPFLink, error) { return p.AttachURetprobeWithOpts(all, file, firstAt, 0) }),
+		"AttachUprobeOpts": link("on_uprobe", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachUprobeOpts(all, file, 0, UprobeOpts{FuncName: "first"})
+		}),
+		"AttachUprobeMulti": link("on_uprobe_multi", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachUprobeMulti(all, file, offsets, nil)
+		}),
+		"AttachURetprobeMulti": link("on_uprobe_multi", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachURetprobeMulti(all, file, offsets, nil)
+		}),
+		"AttachUprobeMultiOpts": link("on_uprobe_multi", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachUprobeMultiOpts(all, file, "", UprobeMultiOpts{Symbols: []string{"first"}})
+		}),
+		"AttachUSDT": link("on_tracepoint", func(p *BPFProg) (*BPFLink, error) { return p.AttachUSDT(all, file, "test", "probe") }),
+		"AttachUSDTOpts": link("on_tracepoint", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachUSDTOpts(all, file, "test", "probe", USDTOpts{})
+		}),
+		"AttachXDP":        link("on_xdp", func(p *BPFProg) (*BPFLink, error) { return p.AttachXDP("lo") }),
+		"AttachTCX":        link("on_tcx", func(p *BPFProg) (*BPFLink, error) { return p.AttachTCX("lo", OrderOpts{}) }),
+		"AttachNetkit":     link("on_netkit", func(p *BPFProg) (*BPFLink, error) { return p.AttachNetkit("lo", OrderOpts{}) }),
+		"AttachNetfilter":  link("on_netfilter", func(p *BPFProg) (*BPFLink, error) { return p.AttachNetfilter(netfilter) }),
+		"AttachSockMap":    link("on_message", func(p *BPFProg) (*BPFLink, error) { return p.AttachSockMap(sockets) }),
+		"AttachCgroup":     link("on_connect", func(p *BPFProg) (*BPFLink, error) { return p.AttachCgroup(cgroup) }),
+		"AttachCgroupOpts": link("on_connect", func(p *BPFProg) (*BPFLink, error) { return p.AttachCgroupOpts(cgroup, OrderOpts{}) }),
+		"AttachCgroupLegacy": link("on_connect", func(p *BPFProg) (*BPFLink, error) {
+			return p.AttachCgroupLegacy(cgroup, BPFAttachTypeCgroupInet4Connect)
+		}),
+		"AttachXDPLegacy": {"on_xdp", func(p *BPFProg) error { return p.AttachXDPLegacy("lo", XDPFlagsSkbMode) }},
+		"AttachNetns":     link("on_lookup", func(p *BPFProg) (*BPFLink, error) { return p.AttachNetns("/proc/thread-self/ns/net") }),
+		"AttachIter":      link("on_element", func(p *BPFProg) (*BPFLink, error) { return p.AttachIter(IterOpts{MapFd: calls}) }),
+		"AttachGenericFD": {"on_connect", func(p *BPFProg) error {
+			return p.AttachGenericFD(int(dir.Fd()), BPFAttachTypeCgroupInet4Connect, BPFFNone)
+		}},
+	}
+}
+
+// kernelAddress returns the address of a function of the kernel; 0 if the kernel doesn't have it.
+func kernelAddress(t *testing.T, function string) (address uint64) {
+	t.Helper()
+	symbols, err := os.ReadFile("/proc/kallsyms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(symbols)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[2] == function {
+			_, _ = fmt.Sscanf(fields[0], "%x", &address)
+		}
+	}
+	return address
+}
+
+// Whatever it is to be attached to, a program that isn't loaded can't be, and the error says so.
 func TestAttachWhatIsNotLoaded(t *testing.T) {
-	h := &handles{module: openMain(t), events: make(chan []byte)}
-	h.bpfMap, h.prog = getMap(t, h.module, "numbers"), getProgram(t, h.module, "count")
-	prog := reflect.ValueOf(h.prog)
-	leaksNothing(t, func() {
-		for i := range prog.NumMethod() {
-			name := prog.Type().Method(i).Name
-			if !strings.HasPrefix(name, "Attach") {
+	needTracefs(t)
+	calls := notLoadedCalls(t, newCgroup(t))
+	m := loadAttach(t)
+	open := func(path string) *Module {
+		m, err := NewModuleFromFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		return m
+	}
+	replacing := getProgram(t, open("testdata/attach.bpf.o"), "on_packet")
+	if err := replacing.SetType(BPFProgTypeExt); err != nil {
+		t.Fatal(err)
+	}
+	tracing := getProgram(t, open("testdata/target.bpf.o"), "on_tracepoint") // which has the maps for that
+	_, err := os.Stat("/sys/bus/event_source/devices/kprobe")
+	hasKprobes := err == nil
+	inOwnNetwork(t, func() {
+		for i := range reflect.TypeFor[*BPFProg]().NumMethod() {
+			method := reflect.TypeFor[*BPFProg]().Method(i)
+			if !strings.HasPrefix(method.Name, "Attach") {
 				continue
 			}
-			results := prog.Method(i).Call(h.arguments(prog.Method(i)))
-			err, _ := results[len(results)-1].Interface().(error)
-			if err == nil {
-				t.Errorf("%s has attached it", name)
-			} else if !strings.Contains(err.Error(), `"count"`) {
-				t.Errorf("%s: error %q doesn't name the program", name, err)
+			call, ok := calls[method.Name]
+			if !ok {
+				t.Errorf("%s has no call here", method.Name)
+				continue
 			}
+			prog := getProgram(t, m, call.program)
+			switch method.Name {
+			case "AttachFreplace":
+				prog = replacing
+			case "AttachUSDT", "AttachUSDTOpts":
+				prog = tracing
+			}
+			leaksNothing(t, func() {
+				err := call.attach(prog)
+				name := fmt.Sprintf("%q", call.program)
+				switch {
+				case olderLibbpf(err):
+				case strings.Contains(method.Name, "Legacy"), method.Name == "AttachGenericFD":
+					wantErr(t, err, syscall.EBADF, name, "isn't loaded")
+				case !hasKprobes && strings.HasPrefix(method.Name, "AttachK") && method.Name != "AttachKprobeMultiOpts":
+					// libbpf makes the probe before it looks at the program.
+					wantErr(t, err, syscall.ENOENT, name)
+				default:
+					wantErr(t, err, syscall.EINVAL, name, "isn't loaded")
+				}
+			})
 		}
 	})
 }
@@ -302,9 +463,7 @@ func TestLink(t *testing.T) {
 	if link.PinPath() != "" {
 		t.Error(link.PinPath())
 	}
-	if err := link.Unpin(); err == nil {
-		t.Error("a link that isn't pinned is unpinned")
-	}
+	wantErr(t, link.Unpin(), syscall.EINVAL, "unpin link")
 	if err := link.Pin(path); err != nil {
 		t.Fatal(err)
 	}
@@ -349,11 +508,7 @@ func TestLink(t *testing.T) {
 	wantErr(t, link.Pin("/nowhere/link"), syscall.EINVAL, "/nowhere/link")
 	wantErr(t, link.Pin("a\x00b"), syscall.EINVAL, "zero byte")
 	wantErr(t, link.UpdateProgram(nil), syscall.EINVAL, "nil program")
-	if err := link.UpdateProgram(getProgram(t, m, "count")); err == nil {
-		t.Error("a raw tracepoint's program was replaced")
-	} else {
-		wantErr(t, err, err, `"count"`)
-	}
+	wantErr(t, link.UpdateProgram(getProgram(t, m, "count")), syscall.EINVAL, `"count"`)
 	wantErr(t, link.UpdateMap(nil), syscall.EINVAL, "nil map")
 	if needLibbpf(1, 2, "") == nil {
 		wantErr(t, link.UpdateMap(numbers), syscall.EINVAL, "no link of a struct_ops map")

@@ -114,7 +114,11 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 		if c == nil {
 			err := pointerError(errno)
 			reason := refusedAttach(linkType, err)
-			if reason == "" && err == syscall.EINVAL && prog != nil {
+			switch {
+			case reason != "" || err != syscall.EINVAL || prog == nil:
+			case C.bpf_program__fd(prog.c) < 0:
+				reason = "the program isn't loaded"
+			default:
 				reason = fmt.Sprintf("the program is of type %v", BPFProgType(C.bpf_program__type(prog.c)))
 			}
 			return because(reason, err)
