@@ -77,7 +77,7 @@ HARDENING = $(shell CC='$(CC)' scripts/hardening)
 
 all: deps libbpf bpf $(LIBEU) ## Build libbpf and the BPF objects: after it go build and go test work (the default)
 
-static: examples selftests ## Build the examples and the selftests, static programs (the default with ARCH=arm64)
+static: examples selftests ## Build the examples and the selftest, static programs (the default with ARCH=arm64)
 
 libbpf: $(LIBBPF) ## Build libbpf and its headers in build/
 
@@ -175,7 +175,7 @@ test-deps: all mounts
 test-scripts: test-deps ## Test what the scripts do where libbpf's sources or apt aren't as usual
 	@scripts/script-tests
 
-# Over a hundred selftests are packages without tests: go test would say so of each.
+# go test says of each package without tests that it has none.
 TESTED = $(shell $(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
 
 test-unit: all mounts ## Run the tests
@@ -185,15 +185,13 @@ test-compat: all mounts ## Compare the behaviour with libbpfgo's release, by pro
 	$(GO) -C compat vet -modfile=go.here.mod ./...
 	$(GO) -C compat test -count=1 -parallel 8 .
 
-SELFTESTS := $(patsubst %/main.go,./%,$(filter-out selftest/vm/%,$(wildcard selftest/*/main.go)))
+selftest: selftests mounts ## Run the selftests and print a table; TEST='xdp tc' runs these alone
+	@$(BUILD)/selftest $(or $(TEST),all)
 
-selftest: selftests mounts ## Run the selftests and print a table; TEST=xdp runs one
-	@scripts/selftest $(BUILD)/selftest $(TEST)
-
-selftests: all $(OVERLAY) ## Build the selftests, static programs, in build/selftest/
-	@mkdir -p $(BUILD)/selftest
-	@rm -f $(filter-out $(SELFTESTS:./selftest/%=$(BUILD)/selftest/%),$(wildcard $(BUILD)/selftest/*))
-	@$(GO) build $(STATIC_FLAGS) -o $(BUILD)/selftest/ $(SELFTESTS)
+# What is of that name in an older checkout is a folder.
+selftests: all $(OVERLAY) ## Build the selftests, one static program, build/selftest
+	@[ ! -d $(BUILD)/selftest ] || rm -r $(BUILD)/selftest
+	@$(GO) build $(STATIC_FLAGS) -o $(BUILD)/selftest ./selftest
 
 KERNELS := 6.1 6.12 newest
 LIBBPF_VERSION = $(shell sed -n 's/.*_VERSION //p' $(BUILD)/include/bpf/libbpf_version.h | paste -sd .)
@@ -203,8 +201,8 @@ vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERN
 	@scripts/vm-kernels $(BUILD)/kernels $(ARCH) $(KERNEL)
 	@CGO_ENABLED=0 $(GO) build -o $(BUILD)/bin/vm ./selftest/vm
 	@CGO_ENABLED=0 GOARCH= $(GO) build -o build/bin/vm ./selftest/vm
-	@build/bin/vm -arch $(ARCH) -init $(BUILD)/bin/vm -kernels $(BUILD)/kernels -tests $(BUILD)/selftest -go-tests $(BUILD)/gotest \
-		-expected selftest/expected$(VARIANT) $(if $(TEST),-test $(TEST)) $(if $(UPDATE),-update) \
+	@build/bin/vm -arch $(ARCH) -init $(BUILD)/bin/vm -kernels $(BUILD)/kernels -selftest $(BUILD)/selftest -go-tests $(BUILD)/gotest \
+		-expected selftest/expected$(VARIANT) $(if $(TEST),-test '$(TEST)') $(if $(UPDATE),-update) \
 		$(if $(DOC),-document docs/kernels$(VARIANT).md -libbpf $(LIBBPF_VERSION)) $(KERNEL)
 
 $(BUILD)/gotest: all $(OVERLAY)

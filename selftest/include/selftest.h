@@ -11,7 +11,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-/* The process that the test is, which is told by selftest.Load(). */
+/* The process that the test is, by selftest.Test.Load(). */
 const volatile __u32 target_pid = 0;
 
 /* What the test sees of its programs, by selftest.Hits(). */

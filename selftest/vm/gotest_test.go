@@ -83,7 +83,7 @@ func TestSkipsInGoTests(t *testing.T) {
 		for _, name := range skips {
 			results[name] = result{Test: name, Code: codeSkipped, Output: skipMark + "because"}
 		}
-		table.add("old", "1.0", []string{"gotests/a.test"}, results, nil)
+		table.add("old", session{version: "1.0", tests: []string{"a.test"}, results: results}, nil)
 		return table
 	}
 	good := fill(0, "a.test/TestSkips")

@@ -24,12 +24,17 @@ func guest() {
 	if err := unix.Uname(&name); err == nil {
 		fmt.Println(versionMark + versionOf(unix.ByteSliceToString(name.Release[:]), unix.ByteSliceToString(name.Version[:])))
 	}
-	paths, err := programs(guestTests, guestGoTests)
+	tests, err := tests()
 	if err != nil {
 		fmt.Println(err)
 	}
-	for _, path := range paths {
-		for _, r := range try(path) {
+	names := make([]string, len(tests))
+	for i, test := range tests {
+		names[i] = test.name
+	}
+	fmt.Printf("\n%s%s\n", testsMark, strings.Join(names, " "))
+	for _, test := range tests {
+		for _, r := range test.try() {
 			report(r)
 		}
 	}
@@ -100,10 +105,32 @@ func load(path string) error {
 	return unix.FinitModule(int(file.Fd()), "", 0)
 }
 
-// try runs a program, in its folder, where Go's tests look for their data. It returns what came of it and, after
-// that, of the tests in it that were skipped.
-func try(path string) []result {
-	r := result{Test: filepath.Base(path), Code: -1}
+// A test is a program with its arguments.
+type test struct {
+	name string
+	path string
+	args []string
+}
+
+// tests returns the tests that are to run: the selftest's cases and Go's test programs.
+func tests() (all []test, err error) {
+	list, err := exec.Command(guestSelftest, "-list").Output()
+	for line := range strings.Lines(string(list)) {
+		if name, _, _ := strings.Cut(line, " "); chosen(name) {
+			all = append(all, test{name, guestSelftest, []string{name}})
+		}
+	}
+	programs, globErr := goPrograms(guestGoTests)
+	for _, path := range programs {
+		all = append(all, test{filepath.Base(path), path, goTestFlags})
+	}
+	return all, errors.Join(err, globErr)
+}
+
+// try runs a test in its program's folder, where Go's tests look for their data. It returns what came of it and,
+// after that, of the tests in it that were skipped.
+func (t test) try() []result {
+	r := result{Test: t.name, Code: -1}
 	output, err := os.CreateTemp("", "output")
 	if err != nil {
 		r.Output = err.Error()
@@ -111,11 +138,8 @@ func try(path string) []result {
 	}
 	defer os.Remove(output.Name())
 	defer output.Close()
-	command := exec.Command(path)
-	if isGoTest(path) {
-		command.Args = append(command.Args, goTestFlags...)
-	}
-	command.Dir = filepath.Dir(path)
+	command := exec.Command(t.path, t.args...)
+	command.Dir = filepath.Dir(t.path)
 	command.Stdout, command.Stderr = output, output
 	command.Env = []string{"HOME=/tmp", "TMPDIR=/tmp", "LIBBPFGO_EVENTS=100000", "SELFTEST_VM=1"}
 	begin := time.Now()
@@ -127,7 +151,7 @@ func try(path string) []result {
 	err = command.Wait()
 	limit.Stop()
 	r.Seconds = time.Since(begin).Seconds()
-	text, skips, readErr := read(path, output)
+	text, skips, readErr := read(t.path, output)
 	if readErr == nil {
 		r.Code = command.ProcessState.ExitCode()
 	}

@@ -1,9 +1,9 @@
 // Vm runs the selftests in virtual machines, on several kernels, and prints a table. Each kernel is a folder
 // with vmlinuz and modules, as scripts/vm-kernels makes it; the machine has nothing but an initial file
-// system with the tests and this program as its /init. For another architecture than this machine's, -init names
-// this program in a form that was built for it.
+// system with the selftest, Go's test programs, and this program as its /init. For another architecture than this
+// machine's, -init names this program in a form that was built for it.
 //
-//	vm -kernels build/kernels -tests build/selftest -go-tests build/gotest -expected selftest/expected 6.1 6.12
+//	vm -kernels build/kernels -selftest build/selftest -go-tests build/gotest -expected selftest/expected 6.1 6.12
 //
 // It exits with 0 if every machine has come to its end, no test has failed, each that the file of
 // expectations has on these kernels has passed or skipped as it says, and none has skipped on all its kernels.
@@ -77,31 +77,33 @@ func (r result) reason() string {
 	return cmp.Or(text, "it doesn't say why")
 }
 
-// A line of the console with a result begins with mark; one with the kernel's version, with versionMark.
+// A line of the console with a result begins with mark; one with the kernel's version, with versionMark; and the one
+// with the names of the tests that are going to run, with testsMark.
 const (
 	mark        = "@result "
 	versionMark = "@version "
+	testsMark   = "@tests "
 )
 
 var (
 	arch       = flag.String("arch", runtime.GOARCH, "the machines' architecture, amd64 or arm64")
 	initFile   = flag.String("init", "/proc/self/exe", "this program, built for that architecture")
 	kernelsDir = flag.String("kernels", "", "folder of the kernels' folders")
-	testsDir   = flag.String("tests", "", "folder of the tests' programs")
+	selftest   = flag.String("selftest", "", "the program with the selftests")
 	goTests    = flag.String("go-tests", "", "folder of Go's test programs, each where its package is, and of their testdata")
 	expected   = flag.String("expected", "", "file of the expected outcomes")
 	update     = flag.Bool("update", false, "write what comes of the tests into that file")
-	only       = flag.String("test", "", "run this test alone")
+	only       = flag.String("test", "", "run these tests alone")
 	document   = flag.String("document", "", "write the table to this file, in Markdown")
 	libbpf     = flag.String("libbpf", "", "libbpf's version, for the document")
 	timeLimit  = flag.Duration("timeout", 20*time.Minute, "how long a machine may run")
 )
 
 func main() {
+	flag.Parse()
 	if os.Getpid() == 1 {
 		guest()
 	}
-	flag.Parse()
 	ok, err := run(os.Stdout, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "vm:", err)
@@ -129,13 +131,9 @@ func run(w io.Writer, kernels []string) (bool, error) {
 			return false, err
 		}
 	}
-	paths, err := programs(*testsDir, *goTests)
+	programs, err := goPrograms(*goTests)
 	if err != nil {
 		return false, err
-	}
-	paths = slices.DeleteFunc(paths, func(path string) bool { return !chosen(filepath.Base(path)) })
-	if len(paths) == 0 {
-		return false, fmt.Errorf("%s has no test %q", *testsDir, *only)
 	}
 	table := newTable(kernels)
 	// An emulated machine keeps one processor busy.
@@ -146,9 +144,9 @@ func run(w io.Writer, kernels []string) (bool, error) {
 		go func() {
 			defer booted.Done()
 			free <- struct{}{}
-			version, results, err := boot(kernel, paths)
+			ran, err := boot(kernel, programs)
 			<-free
-			table.add(kernel, version, paths, results, err)
+			table.add(kernel, ran, err)
 		}()
 	}
 	booted.Wait()
@@ -176,20 +174,19 @@ func run(w io.Writer, kernels []string) (bool, error) {
 
 // chosen tells whether a test, or the program that it is in, is to run.
 func chosen(test string) bool {
-	return *only == "" || *only == programOf(test)
+	return *only == "" || slices.Contains(strings.Fields(*only), programOf(test))
 }
 
-// programs returns the paths of the programs in the folders of the tests and of Go's tests.
-func programs(tests, goTests string) ([]string, error) {
-	var paths []string
-	for _, pattern := range []string{tests + "/*", goTests + "/*.test", goTests + "/*/*.test"} {
+// goPrograms returns the paths of Go's test programs that are to run.
+func goPrograms(dir string) (paths []string, err error) {
+	for _, pattern := range []string{dir + "/*.test", dir + "/*/*.test"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			return nil, err
 		}
 		paths = append(paths, found...)
 	}
-	return paths, nil
+	return slices.DeleteFunc(paths, func(path string) bool { return !chosen(filepath.Base(path)) }), nil
 }
 
 // A machine is what depends on the architecture.
@@ -219,22 +216,30 @@ func init() {
 // hosts whose virtualization is there and hangs.
 var startLimit = 20 * time.Second
 
-// boot runs the tests on a kernel and returns its version and what came of those that were run.
-func boot(kernel string, paths []string) (version string, results map[string]result, err error) {
+// A session is what a machine has told of itself.
+type session struct {
+	version string
+	tests   []string // the names of those that it was going to run
+	results map[string]result
+	ended   bool // it has run them all
+}
+
+// boot runs the tests on a kernel.
+func boot(kernel string, programs []string) (session, error) {
 	image, err := os.CreateTemp("", "initramfs")
 	if err != nil {
-		return "", nil, err
+		return session{}, err
 	}
 	defer os.Remove(image.Name())
 	defer image.Close()
 	dir := filepath.Join(*kernelsDir, kernel)
-	if err := pack(image, dir, paths); err != nil {
-		return "", nil, err
+	if err := pack(image, dir, programs); err != nil {
+		return session{}, err
 	}
 	if kvm.Load() && *arch == runtime.GOARCH {
-		version, results, err = emulate("kvm", "host", dir, image.Name(), startLimit, *timeLimit/3)
-		if err == nil || version != "" {
-			return version, results, err
+		ran, err := emulate("kvm", "host", dir, image.Name(), startLimit, *timeLimit/3)
+		if err == nil || ran.version != "" {
+			return ran, err
 		}
 		kvm.Store(false)
 		fmt.Fprintln(os.Stderr, "vm: emulating, instead of KVM:", err)
@@ -244,7 +249,7 @@ func boot(kernel string, paths []string) (version string, results map[string]res
 }
 
 // emulate runs a machine to its end, for which it has so much time, and so much to start.
-func emulate(accelerator, processor, dir, image string, toStart, toEnd time.Duration) (version string, results map[string]result, err error) {
+func emulate(accelerator, processor, dir, image string, toStart, toEnd time.Duration) (session, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	limit := func(d time.Duration, what string) *time.Timer {
@@ -257,22 +262,23 @@ func emulate(accelerator, processor, dir, image string, toStart, toEnd time.Dura
 	command := exec.CommandContext(ctx, machine.qemu, "-machine", machine.board, "-accel", accelerator, "-cpu", processor,
 		"-m", "3072", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", image,
-		"-append", "console="+machine.console+" quiet loglevel=3 panic=-1 lsm=landlock,lockdown,yama,integrity,bpf")
+		"-append", "console="+machine.console+" quiet loglevel=3 panic=-1 lsm=landlock,lockdown,yama,integrity,bpf"+
+			" -- "+strings.Join(guestFlags(), " "))
 	var errs bytes.Buffer
 	command.Stdout, command.Stderr = console, &errs
-	err = command.Run()
-	version, results, ended := parse(console.text)
+	err := command.Run()
+	ran := parse(console.text)
 	switch {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case err != nil:
 		err = fmt.Errorf("%s: %w: %s", machine.qemu, err, errs.String())
-	case !ended:
+	case !ran.ended:
 		err = errors.New("the machine has ended before the tests")
 	default:
-		return version, results, nil
+		return ran, nil
 	}
-	return version, results, fmt.Errorf("%w\n%s", err, tail(noise(console.text), 3000))
+	return ran, fmt.Errorf("%w\n%s", err, tail(noise(console.text), 3000))
 }
 
 // A console keeps what a machine prints, and stops a timer once our program runs in it.
@@ -299,18 +305,27 @@ func noise(output []byte) string {
 
 // Where the tests are in the machine.
 const (
-	guestTests   = "/tests"
-	guestGoTests = "/gotests"
+	guestSelftest = "/selftest"
+	guestGoTests  = "/gotests"
 )
 
+// guestFlags are the arguments that this program gets in the machine from the kernel, which knows no spaces in one.
+func guestFlags() (flags []string) {
+	for _, test := range strings.Fields(*only) {
+		flags = append(flags, "-test="+test)
+	}
+	return flags
+}
+
 // pack writes the initial file system.
-func pack(image *os.File, dir string, paths []string) error {
+func pack(image *os.File, dir string, programs []string) error {
 	buffered := bufio.NewWriter(image)
 	archive := &cpio{w: buffered}
-	for _, folder := range []string{"dev", "proc", "sys", "tmp", "modules", guestTests, guestGoTests} {
+	for _, folder := range []string{"dev", "proc", "sys", "tmp", "modules", guestGoTests} {
 		archive.folder(folder)
 	}
 	archive.file("init", *initFile)
+	archive.file(guestSelftest, *selftest)
 	modules, err := filepath.Glob(filepath.Join(dir, "*.ko"))
 	if err != nil {
 		return err
@@ -322,12 +337,13 @@ func pack(image *os.File, dir string, paths []string) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range slices.Concat(paths, objects) {
-		name := filepath.Join(guestTests, filepath.Base(path))
-		if from, err := filepath.Rel(*goTests, path); err == nil && filepath.IsLocal(from) {
-			name = filepath.Join(guestGoTests, from)
-			archive.folder(filepath.Dir(name))
+	for _, path := range slices.Concat(programs, objects) {
+		from, err := filepath.Rel(*goTests, path)
+		if err != nil {
+			return err
 		}
+		name := filepath.Join(guestGoTests, from)
+		archive.folder(filepath.Dir(name))
 		archive.file(name, path)
 	}
 	archive.end()
@@ -335,22 +351,24 @@ func pack(image *os.File, dir string, paths []string) error {
 }
 
 // parse reads the console of a machine.
-func parse(output []byte) (version string, results map[string]result, ended bool) {
-	results = make(map[string]result)
+func parse(output []byte) session {
+	ran := session{results: make(map[string]result)}
 	for line := range strings.Lines(string(output)) {
 		line = strings.TrimSpace(line)
 		if _, text, ok := strings.Cut(line, versionMark); ok {
-			version = text
+			ran.version = text
+		} else if _, text, ok := strings.Cut(line, testsMark); ok {
+			ran.tests = strings.Fields(text)
 		} else if _, text, ok := strings.Cut(line, mark); ok {
 			var r result
 			if json.Unmarshal([]byte(text), &r) == nil {
-				ended = ended || r.Test == ""
-				results[r.Test] = r
+				ran.ended = ran.ended || r.Test == ""
+				ran.results[r.Test] = r
 			}
 		}
 	}
-	delete(results, "")
-	return version, results, ended
+	delete(ran.results, "")
+	return ran
 }
 
 // tail returns the end of a text.
@@ -372,24 +390,24 @@ func newTable(kernels []string) *table {
 	return &table{kernels: kernels, versions: make(map[string]string), results: make(map[string]map[string]result)}
 }
 
-// add takes the results of a kernel: those of the programs, and of the tests in them that were skipped, and the
-// error that the machine has ended with.
-func (t *table) add(kernel, version string, paths []string, results map[string]result, err error) {
+// add takes what a machine with that kernel has told, and the error that it has ended with.
+func (t *table) add(kernel string, ran session, err error) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	if err != nil {
 		t.wrong = append(t.wrong, fmt.Sprintf("kernel %s has failed: %v", kernel, err))
 	}
-	t.versions[kernel] = cmp.Or(version, kernel)
-	tests := slices.Collect(maps.Keys(results))
-	for _, path := range paths {
-		tests = append(tests, filepath.Base(path))
+	for _, test := range strings.Fields(*only) {
+		if err == nil && !slices.Contains(ran.tests, test) {
+			t.wrong = append(t.wrong, fmt.Sprintf("there is no test %q", test))
+		}
 	}
-	for _, test := range tests {
+	t.versions[kernel] = cmp.Or(ran.version, kernel)
+	for _, test := range slices.AppendSeq(slices.Clone(ran.tests), maps.Keys(ran.results)) {
 		if t.results[test] == nil {
 			t.results[test] = make(map[string]result)
 		}
-		t.results[test][kernel] = results[test]
+		t.results[test][kernel] = ran.results[test]
 	}
 }
 

@@ -12,16 +12,16 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	console := "[    1.2] noise\r\n@version 6.1.0\r\n\r\n@result {\"Test\":\"xdp\",\"Code\":77,\"Output\":\"one\\nskipped: no\\n\"}\r\n" +
+	console := "[    1.2] noise\r\n@version 6.1.0\r\n\r\n@tests tc xdp\r\n\r\n@result {\"Test\":\"xdp\",\"Code\":77,\"Output\":\"one\\nskipped: no\\n\"}\r\n" +
 		"@result {broken\r\n[ 2.0] x @result {\"Test\":\"tc\",\"Code\":0}\r\n"
-	version, results, ended := parse([]byte(console))
-	if version != "6.1.0" || len(results) != 2 || ended {
-		t.Fatalf("%q, %v, %v", version, results, ended)
+	ran := parse([]byte(console))
+	if ran.version != "6.1.0" || !slices.Equal(ran.tests, []string{"tc", "xdp"}) || len(ran.results) != 2 || ran.ended {
+		t.Fatalf("%+v", ran)
 	}
-	if r := results["xdp"]; r.outcome() != skipped || r.reason() != "no" {
+	if r := ran.results["xdp"]; r.outcome() != skipped || r.reason() != "no" {
 		t.Errorf("%+v: %s, %s", r, r.outcome(), r.reason())
 	}
-	if _, _, ended := parse([]byte(console + "@result {\"Test\":\"\"}\n")); !ended {
+	if !parse([]byte(console + "@result {\"Test\":\"\"}\n")).ended {
 		t.Error("the end isn't seen")
 	}
 }
@@ -48,8 +48,8 @@ func TestTable(t *testing.T) {
 			}
 			passes[test] = result{Test: test}
 		}
-		table.add("old", "1.0 (1.0-2)", tests, old, nil)
-		table.add("new", "2.0", tests, passes, nil)
+		table.add("old", session{version: "1.0 (1.0-2)", tests: tests, results: old}, nil)
+		table.add("new", session{version: "2.0", tests: tests, results: passes}, nil)
 		return table
 	}
 	good := fill(0, 77, 0)
@@ -84,9 +84,9 @@ func TestTable(t *testing.T) {
 	everywhere := func(kernels ...string) *table {
 		table := newTable(kernels)
 		for _, kernel := range kernels {
-			table.add(kernel, "1.0", nil, map[string]result{
+			table.add(kernel, session{version: "1.0", tests: []string{"a", "b"}, results: map[string]result{
 				"a": {Test: "a"}, "b": {Test: "b", Code: codeSkipped}, "a/Sub": {Test: "a/Sub", Code: codeSkipped},
-			}, nil)
+			}}, nil)
 		}
 		return table
 	}
@@ -137,12 +137,11 @@ func TestRun(t *testing.T) {
 		}
 	}
 	write("qemu", "#!/bin/sh\nwhile [ \"$1\" != -kernel ]; do shift; done; . \"$2\"\n")
-	write("tests/a", "")
-	write("tests/b", "")
+	write("selftest", "")
 	machines["test"] = machine{qemu: path("qemu")}
 	t.Cleanup(func() { delete(machines, "test") })
 	for variable, value := range map[*string]string{
-		arch: "test", kernelsDir: path("kernels"), testsDir: path("tests"), goTests: path("gotests"),
+		arch: "test", kernelsDir: path("kernels"), selftest: path("selftest"), goTests: path("gotests"),
 		expected: path("expected"), document: "", only: "",
 	} {
 		set(t, variable, value)
@@ -151,7 +150,7 @@ func TestRun(t *testing.T) {
 		t.Helper()
 		write("kernels/"+kernel+"/vmlinuz", "cat <<'END'\n"+console+"\nEND\n")
 	}
-	const a, bPasses, bSkips, end = "@version 1.0\n@result {\"Test\":\"a\"}\n", "@result {\"Test\":\"b\"}\n",
+	const a, bPasses, bSkips, end = "@version 1.0\n@tests a b\n@result {\"Test\":\"a\"}\n", "@result {\"Test\":\"b\"}\n",
 		"@result {\"Test\":\"b\",\"Code\":77}\n", "@result {}\n"
 	check := func(wantOK bool, kernels []string, mentions ...string) {
 		t.Helper()
@@ -193,9 +192,12 @@ func TestRun(t *testing.T) {
 	check(true, []string{"new"})
 	wantExpected("a old passed", "a new passed", "b old skipped", "b new skipped")
 	*only = "b"
-	prints("new", bPasses+end)
+	prints("new", "@tests b\n"+bPasses+end)
 	check(true, []string{"new"})
 	wantExpected("a old passed", "a new passed", "b old skipped", "b new passed")
+	*only = "b nothing"
+	check(false, []string{"new"}, "there is no test \"nothing\"")
+	*only = "b"
 
 	*update, *document = false, path("document")
 	check(false, []string{"old", "new"}, "with b alone")
@@ -266,13 +268,14 @@ func TestEmulatesWithoutKVM(t *testing.T) {
 			}
 			set(t, &machines, map[string]machine{*arch: {qemu: qemu}})
 			set(t, kernelsDir, t.TempDir())
+			set(t, selftest, qemu)
 			kvm.Store(true)
 			t.Cleanup(func() { kvm.Store(false) })
 			set(t, &startLimit, 200*time.Millisecond)
 			begin := time.Now()
-			version, _, err := boot(".", nil)
-			if version != test.version || (err == nil) != (test.err == "") || !strings.Contains(fmt.Sprint(err), test.err) {
-				t.Errorf("%q, %v", version, err)
+			ran, err := boot(".", nil)
+			if ran.version != test.version || (err == nil) != (test.err == "") || !strings.Contains(fmt.Sprint(err), test.err) {
+				t.Errorf("%q, %v", ran.version, err)
 			}
 			if kvm.Load() == test.emulated || time.Since(begin) > 30*time.Second {
 				t.Errorf("KVM would be tried again: %v; it has taken %v", kvm.Load(), time.Since(begin))

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"unsafe"
 
 	bpf "github.com/seed-36717feb/libbpfgo"
@@ -36,7 +34,7 @@ func Attached(link *bpf.BPFLink, err error) (func() error, error) {
 }
 
 // Effect checks that provoke makes a program count under key 0 while it is attached, and neither before
-// nor after.
+// nor after. What attach returns as its error comes from the step [Attaching].
 func Effect(module *bpf.Module, attach func() (detach func() error, err error), provoke func() error) error {
 	count := func() (uint64, error) {
 		before, err := Hits(module, 0)
@@ -61,7 +59,7 @@ func Effect(module *bpf.Module, attach func() (detach func() error, err error), 
 	}
 	detach, err := attach()
 	if err != nil {
-		return err
+		return At(Attaching, err)
 	}
 	if err := expect("while the program is attached", true); err != nil {
 		return errors.Join(err, detach())
@@ -72,53 +70,33 @@ func Effect(module *bpf.Module, attach func() (detach func() error, err error), 
 	return expect("after the program was detached", false)
 }
 
-// One loads an object and checks the effect of its program "prog". If loading or attaching gives one of
-// refusals, the kernel lacks the kind of program, which skips the test.
-func One(object []byte, attach func(*bpf.BPFProg) (*bpf.BPFLink, error), provoke func() error, refusals ...error) error {
-	return one(object, "prog", attach, provoke, refusals...)
+// An Attach attaches a program.
+type Attach = func(*bpf.BPFProg) (*bpf.BPFLink, error)
+
+// One returns a case's function that loads its object and checks the effect of the program "prog".
+func One(attach Attach, provoke func() error) func(*Test) error {
+	return func(t *Test) error { return t.One(attach, provoke) }
 }
 
-func one(object []byte, name string, attach func(*bpf.BPFProg) (*bpf.BPFLink, error), provoke func() error, refusals ...error) error {
-	module, err := Load(object)
+// One loads the case's object and checks the effect of the program "prog".
+func (t *Test) One(attach Attach, provoke func() error) error {
+	return t.one("prog", attach, provoke)
+}
+
+func (t *Test) one(name string, attach Attach, provoke func() error) error {
+	module, prog, err := t.LoadProgram(name)
 	if err != nil {
-		return Skip(err, refusals...)
+		return err
 	}
 	defer module.Close()
-	prog, err := module.GetProgram(name)
-	if err != nil {
-		return err
-	}
-	return Effect(module, func() (func() error, error) {
-		detach, err := Attached(attach(prog))
-		return detach, Skip(err, refusals...)
-	}, provoke)
+	return Effect(module, func() (func() error, error) { return Attached(attach(prog)) }, provoke)
 }
 
-// KprobeBy is [One] by a kprobe that is made in that mode.
-func KprobeBy(object []byte, mode bpf.ProbeAttachMode) error {
-	return One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
-		link, err := prog.AttachKprobeOpts("security_task_getpgid", bpf.KprobeOpts{AttachMode: mode})
-		return MadeBy(mode, link, err)
-	}, Syscall, KprobeRefusals()...)
-}
-
-// UprobeBy is [One] by a uprobe that is made in that mode.
-func UprobeBy(object []byte, mode bpf.ProbeAttachMode) error {
-	path, offset, err := Function("selftest_function")
-	if err != nil {
-		return err
-	}
-	return One(object, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
-		link, err := prog.AttachUprobeOpts(os.Getpid(), path, offset, bpf.UprobeOpts{AttachMode: mode})
-		return MadeBy(mode, link, err)
-	}, CallFunction)
-}
-
-// Calls is [One] for a program that counts n each time that it is provoked.
-func Calls(object []byte, n uint64, attach func(*bpf.BPFProg) (*bpf.BPFLink, error), provoke func() error, refusals ...error) error {
+// Calls is [Test.One] for a program that counts n each time that it is provoked.
+func (t *Test) Calls(n uint64, attach Attach, provoke func() error) error {
 	var module *bpf.Module
 	var link *bpf.BPFLink
-	return One(object, func(prog *bpf.BPFProg) (_ *bpf.BPFLink, err error) {
+	return t.One(func(prog *bpf.BPFProg) (_ *bpf.BPFLink, err error) {
 		module = prog.GetModule()
 		link, err = attach(prog)
 		return link, err
@@ -130,14 +108,14 @@ func Calls(object []byte, n uint64, attach func(*bpf.BPFProg) (*bpf.BPFLink, err
 			return fmt.Errorf("%d calls instead of %d, %v", got, n, err)
 		}
 		return nil
-	}, refusals...)
+	})
 }
 
-// Denied is [One] for any program of the object, by whose link an operation, which works without it, fails
+// Denied is [Test.One] for any program of the object, by whose link an operation, which works without it, fails
 // with want. If that is nil, the program can only watch.
-func Denied(object []byte, program string, attach func(*bpf.BPFProg) (*bpf.BPFLink, error), operation func() error, want error, refusals ...error) error {
+func (t *Test) Denied(program string, attach Attach, operation func() error, want error) error {
 	var link *bpf.BPFLink
-	err := one(object, program, func(prog *bpf.BPFProg) (_ *bpf.BPFLink, err error) {
+	err := t.one(program, func(prog *bpf.BPFProg) (_ *bpf.BPFLink, err error) {
 		link, err = attach(prog)
 		return link, err
 	}, func() error {
@@ -149,39 +127,11 @@ func Denied(object []byte, program string, attach func(*bpf.BPFProg) (*bpf.BPFLi
 			return nil
 		}
 		return err
-	}, refusals...)
+	})
 	if err != nil {
 		return fmt.Errorf("program %q: %w", program, err)
 	}
 	return nil
-}
-
-// InCgroupDenied is [Denied] for programs that are attached to a cgroup with this process, which is in a
-// network namespace of its own.
-func InCgroupDenied(object []byte, operation func() error, programs map[string]error, refusals ...error) error {
-	return InNetwork(func() error {
-		return InCgroup(func(path string) error {
-			for program, want := range programs {
-				err := Denied(object, program, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
-					return prog.AttachCgroup(path)
-				}, operation, want, refusals...)
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	})
-}
-
-// KprobeRefusals are the errors by which a kernel without kprobes, if this is one, tells that.
-func KprobeRefusals() []error {
-	for _, path := range []string{"/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events"} {
-		if _, err := os.Stat(path); err == nil {
-			return nil
-		}
-	}
-	return []error{syscall.ENOENT, syscall.EOPNOTSUPP, syscall.EPERM}
 }
 
 // Iterate runs an iterator of the module's and returns the numbers that it writes (include/iter.h).

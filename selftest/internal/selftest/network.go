@@ -3,10 +3,8 @@ package selftest
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"time"
 	"unsafe"
 
@@ -14,19 +12,6 @@ import (
 
 	bpf "github.com/seed-36717feb/libbpfgo"
 )
-
-// InNetwork runs test in a network namespace of its own whose loopback interface is up. Its thread is the
-// namespace's only one.
-func InNetwork(test func() error) error {
-	runtime.LockOSThread() // for good
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return Skip(fmt.Errorf("make a network namespace: %w", err), unix.EPERM, unix.EINVAL)
-	}
-	if err := up("lo"); err != nil {
-		return err
-	}
-	return test()
-}
 
 // Loopback is the index of the loopback interface.
 const Loopback = 1
@@ -144,39 +129,6 @@ func ThroughSockmap(sockets *bpf.BPFMap) error {
 	})
 }
 
-// SockmapDenied checks that the object's program "prog", attached to its map "sockets" without a link,
-// makes [ThroughSockmap] fail with want.
-func SockmapDenied(object []byte, attachType bpf.BPFAttachType, want error) error {
-	return InNetwork(func() error {
-		module, err := Load(object)
-		if err != nil {
-			return err
-		}
-		defer module.Close()
-		prog, err := module.GetProgram("prog")
-		if err != nil {
-			return err
-		}
-		sockets, err := module.GetMap("sockets")
-		if err != nil {
-			return err
-		}
-		var expected error
-		return Effect(module, func() (func() error, error) {
-			expected = want
-			return func() error {
-				expected = nil
-				return prog.DetachGenericFD(sockets.FileDescriptor(), attachType)
-			}, prog.AttachGenericFD(sockets.FileDescriptor(), attachType, bpf.BPFFNone)
-		}, func() error {
-			if err := ThroughSockmap(sockets); !errors.Is(err, expected) {
-				return fmt.Errorf("sending gives %v, want %v", err, expected)
-			}
-			return nil
-		})
-	})
-}
-
 // PutSocket puts a socket into a map whose values have 8 bytes, and checks that a lookup gives the socket's
 // cookie.
 func PutSocket(sockets *bpf.BPFMap, key uint32, socket int) error {
@@ -195,9 +147,8 @@ func PutSocket(sockets *bpf.BPFMap, key uint32, socket int) error {
 	return nil
 }
 
-// MakePair makes two network interfaces of a kind ("veth", "netkit"), each of which gets what the other
-// sends, and brings them up.
-func MakePair(kind, name, peer string) error {
+// makePair makes what [Pair] needs, and brings it up.
+func makePair(kind, name, peer string) error {
 	interfaceHeader := make([]byte, unix.SizeofIfInfomsg)
 	_, err := netlink(unix.RTM_NEWLINK, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, interfaceHeader,
 		attribute(unix.IFLA_IFNAME, []byte(name+"\x00")),
@@ -207,7 +158,7 @@ func MakePair(kind, name, peer string) error {
 				// The same number for both kinds.
 				attribute(unix.IFLA_NETKIT_PEER_INFO, interfaceHeader, attribute(unix.IFLA_IFNAME, []byte(peer+"\x00"))))))
 	if err != nil {
-		return Skip(fmt.Errorf("make a pair of %s: %w", kind, err), unix.EOPNOTSUPP)
+		return fmt.Errorf("make a pair of %s: %w", kind, err)
 	}
 	return up(name, peer)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,36 +66,19 @@ func Work() error {
 	return nil
 }
 
-// NeedLSM skips where the kernel doesn't run BPF programs at its security hooks.
-func NeedLSM() error {
-	active, err := os.ReadFile("/sys/kernel/security/lsm")
-	if err == nil && !slices.Contains(strings.Split(string(active), ","), "bpf") {
-		return fmt.Errorf("the active security modules are %s: %w", active, errors.ErrUnsupported)
-	}
-	return nil
-}
-
-// NeedMap skips where the kernel lacks a kind of map.
-func NeedMap(kind bpf.MapType) error {
-	supported, err := bpf.BPFMapTypeIsSupported(kind)
-	if err == nil && !supported {
-		return fmt.Errorf("the kernel has no maps of %v: %w", kind, errors.ErrUnsupported)
-	}
-	return err
-}
-
-// MadeBy returns what an Attach method of a probe has returned, if the probe was made in that mode.
+// MadeBy returns what an Attach method of a probe has returned, if the probe was made in that mode. An error of its
+// own is none by which a kernel could refuse to attach a program.
 func MadeBy(mode bpf.ProbeAttachMode, link *bpf.BPFLink, err error) (*bpf.BPFLink, error) {
 	if err != nil {
 		return nil, err
 	}
 	kind, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", link.FileDescriptor()))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("look at the probe: %v", err)
 	}
 	event, err := inTracefs()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("look for the probe's event: %v", err)
 	}
 	if strings.Contains(kind, "perf_event") != (mode != bpf.ProbeAttachModeLink) || event != (mode == bpf.ProbeAttachModeLegacy) {
 		return nil, fmt.Errorf("the probe is a %s; that it is an event in tracefs is %t", kind, event)

@@ -40,8 +40,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,41 +93,4 @@ func Function(name string) (path string, offset uint64, err error) {
 		}
 	}
 	return "", 0, fmt.Errorf("%s has no function %s", path, name)
-}
-
-// InCgroup runs test while this process is in a cgroup (version 2) of its own, whose folder it gets.
-func InCgroup(test func(path string) error) (err error) {
-	return withMount("cgroup2", func(root string) (err error) {
-		path := filepath.Join(root, "selftest-"+strconv.Itoa(os.Getpid()))
-		if err := os.Mkdir(path, 0o755); err != nil {
-			return err
-		}
-		move := func(to string) error {
-			return os.WriteFile(filepath.Join(to, "cgroup.procs"), []byte("0"), 0)
-		}
-		if err := move(path); err != nil {
-			return errors.Join(err, os.Remove(path))
-		}
-		defer func() { err = errors.Join(err, move(root), os.Remove(path)) }()
-		return test(path)
-	})
-}
-
-// WithBPFFS runs test with the folder of a BPF file system of its own.
-func WithBPFFS(test func(path string) error) error {
-	return withMount("bpf", test)
-}
-
-// withMount runs test with a folder where a file system of that type is mounted.
-func withMount(fstype string, test func(path string) error) (err error) {
-	path, err := os.MkdirTemp("", "selftest")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(path)) }()
-	if err := unix.Mount("none", path, fstype, 0, ""); err != nil {
-		return Skip(fmt.Errorf("mount %s: %w", fstype, err), unix.EPERM, unix.ENODEV)
-	}
-	defer func() { err = errors.Join(err, unix.Unmount(path, unix.MNT_DETACH)) }()
-	return test(path)
 }

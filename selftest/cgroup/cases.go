@@ -1,0 +1,204 @@
+// Package cgroup has selftests of programs at the hooks of cgroups.
+package cgroup
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	bpf "github.com/seed-36717feb/libbpfgo"
+	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
+)
+
+//go:embed *.bpf.o
+var objects embed.FS
+
+// Cases are selftests of programs at the hooks of cgroups.
+var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
+	{
+		Name:   "cgroup-connect",
+		Checks: "a program refuses the connections of the processes of a cgroup",
+		Needs:  inCgroup,
+		Run:    denied(selftest.Connect, map[string]error{"prog": unix.EPERM}),
+	},
+	{
+		Name:   "cgroup-dev",
+		Checks: "a program decides on the devices that the processes of a cgroup open",
+		Needs:  inCgroup,
+		Run:    denied(openZero, map[string]error{"prog": unix.EPERM}),
+	},
+	{
+		Name:   "cgroup-legacy",
+		Checks: "a program that is attached without a link sees what the processes of a cgroup send",
+		Needs:  inCgroup,
+		Run: func(t *selftest.Test) error {
+			return t.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+				return prog.AttachCgroupLegacy(t.Cgroup, bpf.BPFAttachTypeCgroupInetEgress)
+			}, selftest.Datagram)
+		},
+	},
+	{
+		Name:     "cgroup-order",
+		Checks:   "a program runs before another one of its cgroup that was attached earlier, if it is asked for",
+		Needs:    []selftest.Need{selftest.Libbpf(1, 6), selftest.Network, selftest.Cgroup},
+		Refusals: selftest.Refusals{selftest.Attaching: {unix.EINVAL}}, // as Linux 6.1 does
+		Run:      order,
+	},
+	{
+		Name:   "cgroup-skb",
+		Checks: "a program sees what comes in for the processes of a cgroup",
+		Needs:  inCgroup,
+		Run:    watches(selftest.Datagram),
+	},
+	{
+		Name:   "cgroup-sock",
+		Checks: "programs watch, and decide on, the making and binding of the sockets of a cgroup",
+		Needs:  inCgroup,
+		Run: denied(datagrams, map[string]error{
+			"create": unix.EPERM, "release": nil, "post_bind4": unix.EPERM, "post_bind6": unix.EPERM,
+		}),
+	},
+	{
+		Name:   "cgroup-sock-addr",
+		Checks: "programs watch, and decide on, the addresses that the sockets of a cgroup deal with",
+		Needs:  inCgroup,
+		Run: denied(datagrams, map[string]error{
+			"bind4": unix.EPERM, "bind6": unix.EPERM,
+			"connect4": unix.EPERM, "connect6": unix.EPERM,
+			"sendmsg4": unix.EPERM, "sendmsg6": unix.EPERM,
+			"recvmsg4": nil, "recvmsg6": nil,
+			"getsockname4": nil, "getsockname6": nil,
+			"getpeername4": nil, "getpeername6": nil,
+		}),
+	},
+	{
+		Name:   "cgroup-sockops",
+		Checks: "a program sees the events of the TCP sockets of a cgroup",
+		Needs:  inCgroup,
+		Run:    watches(selftest.Connect),
+	},
+	{
+		Name:   "cgroup-sockopt",
+		Checks: "programs decide on the socket options of the processes of a cgroup",
+		Needs:  inCgroup,
+		Run:    denied(socketOptions, map[string]error{"getsockopt": unix.EPERM, "setsockopt": unix.EPERM}),
+	},
+	{
+		Name:   "cgroup-sysctl",
+		Checks: "a program decides on the settings of the kernel that the processes of a cgroup read",
+		Needs:  inCgroup,
+		Run:    denied(readSetting, map[string]error{"prog": unix.EPERM}),
+	},
+	{
+		Name:     "cgroup-unix",
+		Checks:   "programs watch, and decide on, the addresses that the Unix sockets of a cgroup deal with",
+		Refusals: selftest.Refusals{selftest.Loading: {unix.EINVAL}}, // before Linux 6.7
+		Needs:    inCgroup,
+		Run: denied(unixDatagram, map[string]error{
+			"connect_unix": unix.EPERM, "sendmsg_unix": unix.EPERM,
+			"recvmsg_unix": nil, "getsockname_unix": nil, "getpeername_unix": nil,
+		}),
+	},
+	{
+		Name:   "lsm-cgroup",
+		Checks: "a program at a security hook decides for the processes of a cgroup alone",
+		Needs:  []selftest.Need{selftest.LSM, selftest.Network, selftest.Cgroup},
+		Refusals: selftest.Refusals{
+			selftest.Loading:   {selftest.Locked},
+			selftest.Attaching: {selftest.ENOTSUPP}, // arm64 before Linux 6.4
+		},
+		Run: denied(selftest.Datagram, map[string]error{"prog": unix.EPERM}),
+	},
+}}
+
+var inCgroup = []selftest.Need{selftest.Network, selftest.Cgroup}
+
+// watches returns a case's function for a program that is attached to the process's cgroup and sees what provoke
+// does.
+func watches(provoke func() error) func(*selftest.Test) error {
+	return func(t *selftest.Test) error {
+		return t.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) { return prog.AttachCgroup(t.Cgroup) }, provoke)
+	}
+}
+
+// denied returns a case's function for programs each of which, attached to the process's cgroup, makes an operation
+// fail with the program's error.
+func denied(operation func() error, programs map[string]error) func(*selftest.Test) error {
+	return func(t *selftest.Test) error {
+		for program, want := range programs {
+			err := t.Denied(program, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
+				return prog.AttachCgroup(t.Cgroup)
+			}, operation, want)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// datagrams sends datagrams by IPv4 and IPv6.
+func datagrams() error {
+	return errors.Join(selftest.Datagram(), selftest.DatagramTo(&unix.SockaddrInet6{Addr: [16]byte{15: 1}}))
+}
+
+func unixDatagram() error {
+	return selftest.DatagramTo(&unix.SockaddrUnix{Name: "@selftest"})
+}
+
+func openZero() error {
+	file, err := os.Open("/dev/zero")
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func readSetting() error {
+	_, err := os.ReadFile("/proc/sys/kernel/ostype")
+	return err
+}
+
+// socketOptions sets an option of a socket, and asks for it.
+func socketOptions() error {
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(socket)
+	if err := unix.SetsockoptInt(socket, unix.IPPROTO_IP, unix.IP_TTL, 42); err != nil {
+		return err
+	}
+	_, err = unix.GetsockoptInt(socket, unix.IPPROTO_IP, unix.IP_TTL)
+	return err
+}
+
+func order(t *selftest.Test) error {
+	module, early, err := t.LoadProgram("early")
+	if err != nil {
+		return err
+	}
+	defer module.Close()
+	late, err := module.GetProgram("late")
+	if err != nil {
+		return err
+	}
+	link, err := late.AttachCgroup(t.Cgroup)
+	if err != nil {
+		return err
+	}
+	_, err = early.AttachCgroupOpts(t.Cgroup, bpf.OrderOpts{Flags: bpf.BPFFBefore | bpf.BPFFLink, RelativeFd: link.FileDescriptor()})
+	if err != nil {
+		return selftest.At(selftest.Attaching, err)
+	}
+	if err := selftest.Connect(); err != nil {
+		return err
+	}
+	if n, err := selftest.Hits(module, 0); err != nil || n != 2 {
+		return fmt.Errorf("the program that was to be second was number %d, %v", n, err)
+	}
+	return nil
+}

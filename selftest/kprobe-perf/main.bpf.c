@@ -1,9 +1,0 @@
-//go:build ignore
-
-#include "../include/selftest.h"
-
-SEC("kprobe")
-int prog(void *ctx)
-{
-	return hit_if_target();
-}
