@@ -104,7 +104,7 @@ func kretprobe(t *selftest.Test) error {
 	if err != nil {
 		return err
 	}
-	check := func(mode bpf.ProbeAttachMode, attach func(*bpf.BPFProg) (*bpf.BPFLink, error)) error {
+	check := func(mode bpf.ProbeAttachMode, attach selftest.Attach) error {
 		return t.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 			link, err := attach(prog)
 			return selftest.MadeBy(mode, link, err)

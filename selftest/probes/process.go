@@ -79,13 +79,13 @@ func uretprobeMulti(t *selftest.Test) error {
 		return err
 	}
 	offsets, results := []uint64{first, second}, []uint64{42, 43}
-	opts := func(opts bpf.UprobeMultiOpts) func(*bpf.BPFProg) (*bpf.BPFLink, error) {
+	opts := func(opts bpf.UprobeMultiOpts) selftest.Attach {
 		opts.Cookies, opts.Retprobe = results, true
 		return func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 			return prog.AttachUprobeMultiOpts(os.Getpid(), path, "", opts)
 		}
 	}
-	for _, attach := range []func(*bpf.BPFProg) (*bpf.BPFLink, error){
+	for _, attach := range []selftest.Attach{
 		opts(bpf.UprobeMultiOpts{Offsets: offsets}),
 		opts(bpf.UprobeMultiOpts{Symbols: []string{"selftest_function", "selftest_other_function"}}),
 		func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
