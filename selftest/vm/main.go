@@ -93,7 +93,7 @@ var (
 	goTests    = flag.String("go-tests", "", "folder of Go's test programs, each where its package is, and of their testdata")
 	expected   = flag.String("expected", "", "file of the expected outcomes")
 	update     = flag.Bool("update", false, "write what comes of the tests into that file")
-	only       = flag.String("test", "", "run these tests alone")
+	only       = flag.String("test", "", "run these tests alone, with spaces or commas between them")
 	document   = flag.String("document", "", "write the table to this file, in Markdown")
 	libbpf     = flag.String("libbpf", "", "libbpf's version, for the document")
 	timeLimit  = flag.Duration("timeout", 20*time.Minute, "how long a machine may run")
@@ -172,9 +172,14 @@ func run(w io.Writer, kernels []string) (bool, error) {
 	return table.ok(), nil
 }
 
+// named returns the tests that are to run alone.
+func named() []string {
+	return strings.FieldsFunc(*only, func(c rune) bool { return c == ' ' || c == ',' })
+}
+
 // chosen tells whether a test, or the program that it is in, is to run.
 func chosen(test string) bool {
-	return *only == "" || slices.Contains(strings.Fields(*only), programOf(test))
+	return *only == "" || slices.Contains(named(), programOf(test))
 }
 
 // goPrograms returns the paths of Go's test programs that are to run.
@@ -263,7 +268,7 @@ func emulate(accelerator, processor, dir, image string, toStart, toEnd time.Dura
 		"-m", "3072", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", image,
 		"-append", "console="+machine.console+" quiet loglevel=3 panic=-1 lsm=landlock,lockdown,yama,integrity,bpf"+
-			" -- "+strings.Join(guestFlags(), " "))
+			guestArguments())
 	var errs bytes.Buffer
 	command.Stdout, command.Stderr = console, &errs
 	err := command.Run()
@@ -309,12 +314,12 @@ const (
 	guestGoTests  = "/gotests"
 )
 
-// guestFlags are the arguments that this program gets in the machine from the kernel, which knows no spaces in one.
-func guestFlags() (flags []string) {
-	for _, test := range strings.Fields(*only) {
-		flags = append(flags, "-test="+test)
+// guestArguments are those that this program gets in the machine from the kernel, in which one can't have a space.
+func guestArguments() string {
+	if *only == "" {
+		return ""
 	}
-	return flags
+	return " -- -test=" + strings.Join(named(), ",")
 }
 
 // pack writes the initial file system.
@@ -397,7 +402,7 @@ func (t *table) add(kernel string, ran session, err error) {
 	if err != nil {
 		t.wrong = append(t.wrong, fmt.Sprintf("kernel %s has failed: %v", kernel, err))
 	}
-	for _, test := range strings.Fields(*only) {
+	for _, test := range named() {
 		if err == nil && !slices.Contains(ran.tests, test) {
 			t.wrong = append(t.wrong, fmt.Sprintf("there is no test %q", test))
 		}

@@ -123,6 +123,23 @@ func set[T any](t *testing.T, variable *T, value T) {
 	t.Cleanup(func() { *variable = before })
 }
 
+func TestArguments(t *testing.T) {
+	for tests, want := range map[string]string{"": "", "a": " -- -test=a", "a b": " -- -test=a,b"} {
+		set(t, only, tests)
+		got := guestArguments()
+		if got != want {
+			t.Errorf("%q: %q", tests, got)
+		}
+		_, *only, _ = strings.Cut(got, "=")
+		for _, test := range []string{"a", "b", "b/Sub", "c"} {
+			program := programOf(test)
+			if is := chosen(test); is != (tests == "" || strings.Contains(tests, program)) {
+				t.Errorf("%q: that %s is to run is %v", tests, test, is)
+			}
+		}
+	}
+}
+
 // The machine "test" prints the console that stands in the kernel's folder.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
