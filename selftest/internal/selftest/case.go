@@ -25,26 +25,26 @@ type Case struct {
 	Name     string
 	Checks   string // what it checks, as in "a program runs at a tracepoint"
 	Object   string // the file of its BPF object without .bpf.o; Name if empty
-	Needs    []Need // the first one is made first
+	Needs    []Need // the first one is provided first
 	Refusals Refusals
 	Run      func(*Test) error
 }
 
-// Refusals are the errors by which a kernel says that it lacks what a case is about, and the steps at which it
-// says so. They skip the case. The same error at another step, or any other error, fails it.
+// Refusals are, for each step of a case, the errors by which a kernel reports that it lacks what the case is about.
+// They skip the case. The same error at another step, or any other error, fails it.
 type Refusals map[Step][]error
 
 // A Step is a part of a case that a kernel may refuse.
 type Step int
 
 const (
-	Preparing Step = iota // making what the case needs
+	Preparing Step = iota // making what the case needs beside its object
 	Loading               // loading the case's object
 	Attaching             // attaching a program, or a map, of it
-	Using                 // making use, for the first time, of what the case is about
+	Using                 // the first use of what the case is about
 )
 
-// A Test is a case that runs.
+// A Test is a running case.
 type Test struct {
 	Object []byte
 	Cgroup string // the folder of the process's cgroup, for a case that needs [Cgroup]
@@ -91,8 +91,8 @@ func (c Case) run(objects fs.FS) error {
 		return err
 	}
 	for _, need := range slices.Backward(c.Needs) {
-		then := run
-		run = func() error { return need(t, then) }
+		inner := run
+		run = func() error { return need(t, inner) }
 	}
 	return run()
 }
@@ -108,7 +108,7 @@ func (c Case) refused(err error) bool {
 	return ok && slices.ContainsFunc(c.Refusals[step.step], func(refusal error) bool { return matches(step.err, refusal) })
 }
 
-// At marks err, unless it is nil, as what has come of a step.
+// At returns err as the error of a step; nil if err is nil.
 func At(step Step, err error) error {
 	if err == nil {
 		return nil
@@ -130,14 +130,14 @@ type skip struct{ err error }
 func (e *skip) Error() string { return e.err.Error() }
 func (e *skip) Unwrap() error { return e.err }
 
-// isSkip reports whether err skips a case. EPERM does, whatever gives it, if the user isn't root.
+// isSkip reports whether err skips a case. If the user isn't root, any EPERM does.
 func isSkip(err error) bool {
 	_, ok := err.(*skip)
 	return ok || err == syscall.EPERM && os.Geteuid() != 0
 }
 
-// consists reports whether f is true for err or for one of those that it wraps; where it wraps several, as the
-// error of a case and that of cleaning up after it, it must be so for each of them.
+// consists reports whether f is true for err or an error that it wraps. If err wraps several, such as a case's error
+// and that of the clean-up, f must be true for each of them, or for an error that it wraps.
 func consists(err error, f func(error) bool) bool {
 	if err == nil || f(err) {
 		return err != nil
@@ -151,7 +151,7 @@ func consists(err error, f func(error) bool) bool {
 	return false
 }
 
-// A refusal is an error that stands, among [Refusals], for those for which is returns true.
+// A refusal is an entry of [Refusals] that matches the errors for which is returns true.
 type refusal struct {
 	text string
 	is   func(error) bool
@@ -166,10 +166,11 @@ func matches(err, wanted error) bool {
 	return errors.Is(err, wanted)
 }
 
-// ENOTSUPP is a code of the kernel's own, by which arm64 says that it has no trampolines.
+// ENOTSUPP is a code of the kernel's own. arm64 reports by it that it has no trampolines.
 const ENOTSUPP = syscall.Errno(524)
 
-// Locked is how a kernel refuses to load a program whatever its instructions: EPERM, before the first was verified.
+// Locked matches the EPERM of a kernel that refuses to load a program, whatever its instructions are: none was
+// verified.
 var Locked error = &refusal{"the kernel is locked for such programs", func(err error) bool {
 	var rejected *bpf.VerifierError
 	if errors.As(err, &rejected) && !strings.Contains(rejected.Log, "processed 0 insns") {
@@ -178,8 +179,8 @@ var Locked error = &refusal{"the kernel is locked for such programs", func(err e
 	return errors.Is(err, syscall.EPERM)
 }}
 
-// NoKprobes is how a kernel without kprobes refuses to attach a program to one. One with kprobes that gives these
-// codes has done something wrong.
+// NoKprobes matches the errors of attaching a program to a kprobe on a kernel that has none. If the kernel has
+// kprobes, nothing matches.
 var NoKprobes error = &refusal{"the kernel has no kprobes", func(err error) bool {
 	for _, path := range []string{"/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events"} {
 		if _, err := os.Stat(path); err == nil {

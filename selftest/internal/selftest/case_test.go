@@ -14,9 +14,9 @@ import (
 // A case is skipped by the errors that it names, at the steps that it names, and by nothing else.
 func TestSkips(t *testing.T) {
 	objects := fstest.MapFS{"case.bpf.o": {}}
-	here := Need(func(_ *Test, then func() error) error { return then() })
+	here := Need(func(_ *Test, run func() error) error { return run() })
 	missing := Need(func(*Test, func() error) error { return lack(syscall.ENODEV, syscall.ENODEV) })
-	dirty := Need(func(_ *Test, then func() error) error { return errors.Join(then(), errors.New("it can't be removed")) })
+	dirty := Need(func(_ *Test, run func() error) error { return errors.Join(run(), errors.New("it can't be removed")) })
 	refusals := Refusals{Loading: {syscall.EINVAL, Locked}, Attaching: {ENOTSUPP}}
 	rejected := func(log string) error { return &rejection{&bpf.VerifierError{Log: log}} }
 	for name, test := range map[string]struct {
@@ -60,10 +60,10 @@ func (r *rejection) Unwrap() []error { return []error{r.verifier, syscall.EPERM}
 func TestNeeds(t *testing.T) {
 	var order []string
 	need := func(name string) Need {
-		return func(_ *Test, then func() error) error {
+		return func(_ *Test, run func() error) error {
 			order = append(order, name)
 			defer func() { order = append(order, "not "+name) }()
-			return then()
+			return run()
 		}
 	}
 	c := Case{Name: "case", Needs: []Need{need("a"), need("b")}, Run: func(test *Test) error {

@@ -15,9 +15,9 @@ import (
 	bpf "github.com/seed-36717feb/libbpfgo"
 )
 
-// A Need makes what a case needs of the machine, runs the case by then, and removes what it has made. If the
-// machine lacks it, the case is skipped.
-type Need func(t *Test, then func() error) error
+// A Need is something that a case needs of the machine. It provides it, calls run, which runs the case, and cleans
+// up. If the machine can't provide it, the case is skipped.
+type Need func(t *Test, run func() error) error
 
 // lack returns err as the reason to skip a case, if it is one of refusals.
 func lack(err error, refusals ...error) error {
@@ -27,21 +27,21 @@ func lack(err error, refusals ...error) error {
 	return err
 }
 
-// check is a need for which there is nothing to make: whether the machine has it, test says.
-func check(test func() (has bool, err error), what string) Need {
-	return func(_ *Test, then func() error) error {
+// check returns a need that the machine has if test reports so. Otherwise lacks is the reason to skip the case.
+func check(test func() (has bool, err error), lacks string) Need {
+	return func(_ *Test, run func() error) error {
 		has, err := test()
 		if err != nil {
 			return err
 		}
 		if !has {
-			return &skip{errors.New(what)}
+			return &skip{errors.New(lacks)}
 		}
-		return then()
+		return run()
 	}
 }
 
-// LSM needs a kernel that runs BPF programs at its security hooks, as far as it says.
+// LSM is a kernel that runs BPF programs at its security hooks. A kernel that doesn't list its hooks may.
 var LSM = check(func() (bool, error) {
 	active, err := os.ReadFile("/sys/kernel/security/lsm")
 	if err != nil {
@@ -50,28 +50,29 @@ var LSM = check(func() (bool, error) {
 	return slices.Contains(strings.Split(strings.TrimSpace(string(active)), ","), "bpf"), nil
 }, "bpf isn't among the active security modules")
 
-// VM needs a machine that no one else uses: that of make vmtest.
+// VM is a machine that nobody else uses: one of make vmtest's.
 var VM = check(func() (bool, error) { return os.Getenv("SELFTEST_VM") != "", nil },
 	"a CPU is switched off only in a virtual machine, by make vmtest")
 
-// Map needs a kernel with maps of a type.
+// Map is a kernel with maps of that type.
 func Map(kind bpf.MapType) Need {
-	return check(func() (bool, error) { return bpf.BPFMapTypeIsSupported(kind) }, fmt.Sprintf("the kernel has no maps of %v", kind))
+	return check(func() (bool, error) { return bpf.BPFMapTypeIsSupported(kind) },
+		fmt.Sprintf("the kernel has no maps of %v", kind))
 }
 
-// Libbpf needs a version of libbpf.
+// Libbpf is a libbpf of that version or a newer one.
 func Libbpf(major, minor int) Need {
 	return check(func() (bool, error) {
 		return bpf.MajorVersion() > major || bpf.MajorVersion() == major && bpf.MinorVersion() >= minor, nil
 	}, fmt.Sprintf("libbpf is %s, older than v%d.%d", bpf.LibbpfVersionString(), major, minor))
 }
 
-// Network needs a network namespace of its own, whose loopback interface is up.
-func Network(_ *Test, then func() error) error {
+// Network is a network namespace of the case's own, whose loopback interface is up.
+func Network(_ *Test, run func() error) error {
 	if err := EnterNetwork(); err != nil {
 		return lack(err, unix.EPERM, unix.EINVAL)
 	}
-	return then()
+	return run()
 }
 
 // EnterNetwork puts the calling thread, and no other, into a network namespace of its own, whose loopback
@@ -84,19 +85,19 @@ func EnterNetwork() error {
 	return up("lo")
 }
 
-// Pair needs two network interfaces of a kind ("veth", "netkit"), each of which gets what the other sends. It
-// makes them in the network namespace of a case that needs [Network] before.
+// Pair is two network interfaces of a kind ("veth", "netkit"), each of which receives what the other sends. The case
+// needs [Network] before, where they are made.
 func Pair(kind, name, peer string) Need {
-	return func(_ *Test, then func() error) error {
+	return func(_ *Test, run func() error) error {
 		if err := makePair(kind, name, peer); err != nil {
 			return lack(err, unix.EOPNOTSUPP)
 		}
-		return then()
+		return run()
 	}
 }
 
-// Cgroup needs a cgroup (version 2) of its own, in which the process is.
-func Cgroup(t *Test, then func() error) error {
+// Cgroup is a cgroup (version 2) of the case's own, in which its process is.
+func Cgroup(t *Test, run func() error) error {
 	return withMount("cgroup2", func(root string) (err error) {
 		t.Cgroup = filepath.Join(root, "selftest-"+strconv.Itoa(os.Getpid()))
 		if err := os.Mkdir(t.Cgroup, 0o755); err != nil {
@@ -109,15 +110,15 @@ func Cgroup(t *Test, then func() error) error {
 			return errors.Join(err, os.Remove(t.Cgroup))
 		}
 		defer func() { err = errors.Join(err, move(root), os.Remove(t.Cgroup)) }()
-		return then()
+		return run()
 	})
 }
 
-// BPFFS needs a BPF file system of its own.
-func BPFFS(t *Test, then func() error) error {
+// BPFFS is a BPF file system of the case's own.
+func BPFFS(t *Test, run func() error) error {
 	return withMount("bpf", func(path string) error {
 		t.BPFFS = path
-		return then()
+		return run()
 	})
 }
 
