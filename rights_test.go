@@ -13,30 +13,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// onThread runs f on a thread that ends with it. The process's first thread would stay as f has left it, and
+// /proc/self is its view: another thread is taken while that one is held.
+func onThread(f func() error) error {
+	ended := make(chan error)
+	go func() {
+		defer close(ended)     // also if f fails the test
+		runtime.LockOSThread() // for good, unless it is the first thread
+		if unix.Gettid() == os.Getpid() {
+			ended <- onThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		ended <- f()
+	}()
+	return <-ended
+}
+
 // withCapabilities runs f on a thread that has these of the process's capabilities.
 func withCapabilities(t *testing.T, capabilities []capability, f func()) {
 	t.Helper()
-	ended := make(chan error)
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+	err := onThread(func() error {
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var halves [2]unix.CapUserData
 		if err := unix.Capget(&header, &halves[0]); err != nil {
-			ended <- err
-			return
+			return err
 		}
 		halves[0].Effective, halves[1].Effective = 0, 0
 		for _, c := range capabilities {
 			halves[c/32].Effective |= 1 << (c % 32)
 		}
 		if err := unix.Capset(&header, &halves[0]); err != nil {
-			ended <- err
-			return
+			return err
 		}
 		f()
-	}()
-	if err := <-ended; err != nil {
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -44,17 +57,14 @@ func withCapabilities(t *testing.T, capabilities []capability, f func()) {
 // inRoot runs f on a thread for which dir, that has no /proc, is the root of all paths.
 func inRoot(t *testing.T, dir string, f func()) {
 	t.Helper()
-	ended := make(chan error)
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+	err := onThread(func() error {
 		if err := errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chroot(dir)); err != nil {
-			ended <- err
-			return
+			return err
 		}
 		f()
-	}()
-	if err := <-ended; err != nil {
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
