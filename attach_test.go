@@ -38,6 +38,7 @@ const (
 	callsTCX
 	callsMessage
 	callsNetfilter
+	addressHit // not a number of calls
 	callsKeys
 )
 
@@ -1030,6 +1031,27 @@ func TestAttachCgroupLegacy(t *testing.T) {
 			wantErr(t, skb.DetachCgroupLegacy(cgroup, BPFAttachTypeCgroupInetEgress), syscall.ENOENT, "on_skb", cgroup)
 		})
 
+		// Without links, several programs are attached together, here and below.
+		other := getProgram(t, loadAttach(t, "on_skb"), "on_skb")
+		var links []*BPFLink
+		for _, prog := range []*BPFProg{skb, other} {
+			link, err := prog.AttachCgroupLegacy(cgroup, BPFAttachTypeCgroupInetEgress)
+			if err != nil {
+				t.Fatal(err)
+			}
+			links = append(links, link)
+		}
+		before := calls(t, m, callsSKB)
+		ping(t)
+		if calls(t, m, callsSKB) == before || calls(t, other.GetModule(), callsSKB) == 0 {
+			t.Error("one of two programs didn't run")
+		}
+		for _, link := range links {
+			if err := link.Destroy(); err != nil {
+				t.Error(err)
+			}
+		}
+
 		// The module detaches what is left.
 		if _, err := skb.AttachCgroupLegacy(cgroup, BPFAttachTypeCgroupInetEgress); err != nil {
 			t.Fatal(err)
@@ -1052,7 +1074,7 @@ func TestAttachCgroupLegacy(t *testing.T) {
 			}
 			return binary.NativeEndian.Uint64(value)
 		}
-		before := count()
+		before = count()
 		attached := count()
 		m.Close()
 		if detached := count(); attached == before || detached != attached {

@@ -2,6 +2,7 @@ package libbpfgo
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -990,4 +991,85 @@ func TestObjectIterator(t *testing.T) {
 	if it := m.Iterator(); it.NextMap() != nil || it.NextProgram() != nil {
 		t.Error("a closed module has maps or programs")
 	}
+}
+
+// Flags reach the kernel, which refuses to take a lock that an element doesn't have, and so on.
+func TestElementFlags(t *testing.T) {
+	m := loadMain(t)
+	low, err := CreateMap(MapTypeHash, "low", 4, 8, 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer low.Close()
+	key, value := key4(1), value8(2)
+	k, v := unsafe.Pointer(&key[0]), unsafe.Pointer(&value[0])
+	numbers := getMap(t, m, "numbers")
+	fill := func() {
+		if err := errors.Join(numbers.UpdateElem(key, value, 0), low.UpdateElem(key, value, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range []*elements{&numbers.elements, &low.elements} {
+		calls := map[string]func(MapFlag) error{
+			"GetValueFlags":             func(flags MapFlag) error { _, err := e.GetValueFlags(k, flags); return err },
+			"LookupElem":                func(flags MapFlag) error { return e.LookupElem(key, value, flags) },
+			"UpdateValueFlags":          func(flags MapFlag) error { return e.UpdateValueFlags(k, v, flags) },
+			"UpdateElem":                func(flags MapFlag) error { return e.UpdateElem(key, value, flags) },
+			"GetValueAndDeleteKeyFlags": func(flags MapFlag) error { _, err := e.GetValueAndDeleteKeyFlags(k, flags); return err },
+			"LookupAndDeleteElem":       func(flags MapFlag) error { return numbers.LookupAndDeleteElem(k, v, 8, flags) },
+			"LookupAndDeleteElemFlags":  func(flags MapFlag) error { return low.LookupAndDeleteElemFlags(k, v, flags) },
+		}
+		for name, call := range calls {
+			for _, flags := range []MapFlag{MapFlagLock, MapFlagFLock, 1 << 31} {
+				fill()
+				if err := call(flags); !errors.Is(err, syscall.EINVAL) {
+					t.Errorf("%s with flags %#x: %v", name, flags, err)
+				}
+			}
+			fill()
+			if err := call(0); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		fill()
+		for _, name := range []string{"UpdateValueFlags", "UpdateElem"} {
+			wantErr(t, calls[name](MapFlagUpdateNoExist), syscall.EEXIST, "update map")
+			if err := calls[name](MapFlagUpdateExist); err != nil {
+				t.Error(name, err)
+			}
+		}
+	}
+}
+
+// While an operation is in the kernel, its map isn't closed: another map could get the descriptor. Operations don't keep
+// each other from running.
+func TestElementsHoldTheirMap(t *testing.T) {
+	needBPF(t)
+	m, err := CreateMap(MapTypeHash, "held", 4, 8, 10, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed, inside := make(chan struct{}), false
+	err = m.operate("look at", func() error {
+		go func() {
+			_ = m.Close()
+			close(closed)
+		}()
+		if m.guard.mutex.TryLock() {
+			m.guard.mutex.Unlock()
+			return errors.New("the map can be closed")
+		}
+		select {
+		case <-closed:
+			return errors.New("the map was closed")
+		case <-time.After(20 * time.Millisecond):
+			inside = true
+			return nil
+		}
+	})
+	if err != nil || !inside {
+		t.Error(err)
+	}
+	<-closed
+	wantErr(t, m.UpdateElem(key4(1), value8(1), 0), os.ErrClosed)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -313,5 +315,33 @@ func TestWatchedCallStaysOnItsThread(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// libbpf reads errno after it has printed, whatever the user's function has done.
+func TestCallbackKeepsErrno(t *testing.T) {
+	defaultLog(t)
+	m := loadMain(t)
+	link := filepath.Join(t.TempDir(), "dangling")
+	if err := os.Symlink("/nothing/here", link); err != nil {
+		t.Fatal(err)
+	}
+	for name, cbs := range map[string]func(failing func()) Callbacks{
+		"log": func(failing func()) Callbacks { return Callbacks{Log: func(int, string) { failing() }} },
+		"filter": func(failing func()) Callbacks {
+			return Callbacks{LogFilters: []func(int, string) bool{func(int, string) bool { failing(); return true }}}
+		},
+	} {
+		called := 0
+		SetLoggerCbs(cbs(func() {
+			called++
+			_, err := GetMapInfoByFD(-1)
+			wantErr(t, err, syscall.EBADFD)
+		}))
+		// libbpf prints that it can't look at the folder.
+		wantErr(t, getMap(t, m, "numbers").Pin(filepath.Join(link, "pin")), syscall.ENOENT, "numbers")
+		if called == 0 && name == "log" {
+			t.Errorf("the %s was not called", name)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package libbpfgo
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -308,4 +310,115 @@ func newMapsReader(t *testing.T) *BPFLinkReader {
 		t.Fatal(err)
 	}
 	return reader
+}
+
+// The strings that C gets are freed, whether a program is attached or not. A child has nothing but them in its heap.
+func TestStringsAreFreed(t *testing.T) {
+	if !residentMemoryTells {
+		return // the address sanitizer has a heap of its own, and looks for leaks itself
+	}
+	needTracefs(t)
+	if !isChild(t.Name()) {
+		inChild(t, t.Name(), "MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=1000000000", "MALLOC_TRIM_THRESHOLD_=1000000000")
+		return
+	}
+	const rounds, length = 100, 20000
+	long := strings.Repeat("x", length)
+	m := loadAttach(t, "on_uprobe", "on_tracepoint", "on_raw_tracepoint", "on_kprobe", "on_packet", "on_connect")
+	uprobe, tracepoint, kprobe := getProgram(t, m, "on_uprobe"), getProgram(t, m, "on_tracepoint"), getProgram(t, m, "on_kprobe")
+	numbers := getMap(t, m, "calls")
+	targets, _ := loadTargets(t)
+	usdt := getTargetProgram(t, targets, "on_tracepoint")
+	second, err := NewModuleFromFile("testdata/target.bpf.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	unloaded := getTargetProgram(t, second, "on_tracepoint")
+	opened, image := openMain(t), readFile(t, mainObject)
+	t.Chdir(t.TempDir())
+	writeTarget(t, buildTarget(targetSpec{}))
+	link := func(_ *BPFLink, err error) error { return err }
+	for name, call := range map[string]func() error{
+		"AttachUSDT provider":       func() error { return link(usdt.AttachUSDT(-1, "./target", long, "probe")) },
+		"AttachUSDT name":           func() error { return link(usdt.AttachUSDT(-1, "./target", "test", long)) },
+		"AttachUSDT, zero byte":     func() error { return link(usdt.AttachUSDT(-1, "./target", long, "\x00")) },
+		"AttachUprobeOpts":          func() error { return link(uprobe.AttachUprobeOpts(-1, "./target", 0, UprobeOpts{FuncName: long})) },
+		"AttachTracepoint category": func() error { return link(tracepoint.AttachTracepoint(long, "x")) },
+		"AttachTracepoint name":     func() error { return link(tracepoint.AttachTracepoint("x", long)) },
+		"AttachTracepoint, zero":    func() error { return link(tracepoint.AttachTracepoint(long, "\x00")) },
+		"AttachRawTracepoint": func() error {
+			return link(getProgram(t, m, "on_raw_tracepoint").AttachRawTracepoint(long))
+		},
+		"AttachKprobe":   func() error { return link(kprobe.AttachKprobe(long)) },
+		"AttachKsyscall": func() error { return link(kprobe.AttachKsyscall(long, KsyscallOpts{})) },
+		"AttachKprobeMultiOpts pattern": func() error {
+			return link(kprobe.AttachKprobeMultiOpts(long, KprobeMultiOpts{Symbols: []string{"x"}}))
+		},
+		"AttachKprobeMultiOpts symbols": func() error {
+			return link(kprobe.AttachKprobeMultiOpts("", KprobeMultiOpts{Symbols: []string{long, long}}))
+		},
+		"AttachKprobeMultiOpts, zero byte": func() error {
+			return link(kprobe.AttachKprobeMultiOpts("", KprobeMultiOpts{Symbols: []string{long, "\x00"}}))
+		},
+		"AttachFreplace":          func() error { return link(uprobe.AttachFreplace(0, long)) },
+		"BPFProg.SetAttachTarget": func() error { return getProgram(t, opened, "count").SetAttachTarget(1<<30, long) },
+		"BPFProg.Pin":             func() error { return uprobe.Pin(long) },
+		"BPFProg.Unpin":           func() error { return uprobe.Unpin(long) },
+		"BPFMap.Pin":              func() error { return numbers.Pin(long) },
+		"BPFMap.Unpin":            func() error { return numbers.Unpin(long) },
+		"CreateMap":               func() error { _, err := CreateMap(MapTypeHash, long, 0, 0, 0, nil); return err },
+		"GetMap":                  func() error { _, err := m.GetMap(long); return err },
+		"GetProgram":              func() error { _, err := m.GetProgram(long); return err },
+		"InitGlobalVariable":      func() error { return opened.InitGlobalVariable(long, uint32(1)) },
+		"NewModuleFromBufferArgs": func() error { _, err := NewModuleFromBufferArgs(NewModuleArgs{BPFObjName: long}); return err },
+		"NewModuleFromBuffer": func() error {
+			return openAndClose(NewModuleArgs{BPFObjBuff: image, BPFObjName: long})
+		},
+		"NewModuleArgs.BPFTokenPath": func() error {
+			return openAndClose(NewModuleArgs{BPFObjBuff: image, BPFTokenPath: long})
+		},
+	} {
+		_ = call()
+		before := heapSize(t)
+		for range rounds {
+			_ = call()
+		}
+		if grown := heapSize(t) - before; grown > rounds*length/2 {
+			t.Errorf("%s: the heap has grown by %d bytes", name, grown)
+		}
+	}
+	// libbpf gets the file by a short name, which takes more rounds to be seen; a program that isn't loaded is refused fast.
+	const many = 20000
+	before := heapSize(t)
+	for range many {
+		_, err := unloaded.AttachUSDT(-1, "./target", "test", "probe")
+		if !errors.Is(err, syscall.EINVAL) {
+			t.Fatal(err)
+		}
+	}
+	if grown := heapSize(t) - before; grown > many*16 {
+		t.Errorf("AttachUSDT of what isn't loaded: the heap has grown by %d bytes", grown)
+	}
+}
+
+func openAndClose(args NewModuleArgs) error {
+	m, err := NewModuleFromBufferArgs(args)
+	if err == nil {
+		m.Close()
+	}
+	return err
+}
+
+// heapSize returns how many bytes the heap of the C library has.
+func heapSize(t *testing.T) int {
+	t.Helper()
+	for line := range strings.Lines(string(readFile(t, "/proc/self/maps"))) {
+		var start, end int
+		if _, err := fmt.Sscanf(line, "%x-%x", &start, &end); err == nil && strings.HasSuffix(line, "[heap]\n") {
+			return end - start
+		}
+	}
+	t.Fatal("the process has no heap")
+	return 0
 }

@@ -7,9 +7,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -729,4 +731,62 @@ func TestRecordsAreLeftInOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The kernel announces a record only to a reader whose position it sees at the record. A processor may read the
+// producer's position before others see the reader's, so a record that comes just then is neither seen nor announced: the
+// reader looks once more before it waits. Here, a breakpoint sends such a record where the reader has read the position.
+func TestReaderLooksAgain(t *testing.T) {
+	s := newStream(t)
+	ring := getMap(t, s.m, "stream")
+	r, err := NewRingBufReader(ring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	runtime.LockOSThread() // whose breakpoint it is
+	defer runtime.UnlockOSThread()
+	const size, onReading = 8, 3 // HW_BREAKPOINT_RW
+	fd, err := unix.PerfEventOpen(&unix.PerfEventAttr{
+		Type: unix.PERF_TYPE_BREAKPOINT, Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})), Sample: 1, Bp_type: onReading,
+		Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv, Ext1: uint64(producerPosition(t)), Ext2: size,
+	}, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ENODEV) {
+		t.Skipf("the processor has no breakpoints: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := getProgram(t, s.m, "inject").AttachPerfEvent(fd); err != nil {
+		t.Fatal(err)
+	}
+	// What is discarded moves the position, and is nothing to return with.
+	if n, err := runWith(getProgram(t, s.m, "send_nothing")); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	const patience = 10 * time.Second
+	begin := time.Now()
+	r.SetDeadline(begin.Add(patience))
+	if _, err := r.Read(); err != nil || time.Since(begin) >= patience {
+		t.Errorf("%v after %v: the record was found at the deadline only", err, time.Since(begin))
+	}
+}
+
+// producerPosition returns where this process has mapped the producer's position of the only ring buffer that it has.
+func producerPosition(t *testing.T) (address uintptr) {
+	t.Helper()
+	for line := range strings.Lines(string(readFile(t, "/proc/self/maps"))) {
+		if strings.Contains(line, " r--s ") && strings.Contains(line, "anon_inode:bpf-map") {
+			if address != 0 {
+				t.Fatal("there are several ring buffers")
+			}
+			if _, err := fmt.Sscanf(line, "%x-", &address); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if address == 0 {
+		t.Fatal("there is no ring buffer")
+	}
+	return address
 }

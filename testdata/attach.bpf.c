@@ -1,6 +1,9 @@
 /* One program for each kind of attachment, which counts its calls under its own key. */
 #include <linux/bpf.h>
+#include <linux/bpf_perf_event.h>
+#include <linux/ptrace.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 enum key {
 	UPROBE,
@@ -18,6 +21,7 @@ enum key {
 	TCX,
 	MSG,
 	NETFILTER,
+	ADDRESS, /* not a count: where the last uprobe was hit */
 	KEYS,
 };
 
@@ -36,9 +40,18 @@ static void add(__u32 key, __u64 n)
 		__sync_fetch_and_add(value, n);
 }
 
-SEC("uprobe")
-int on_uprobe(void *ctx)
+static void hit_at(struct pt_regs *ctx)
 {
+	__u32 key = ADDRESS;
+	__u64 address = PT_REGS_IP(ctx);
+
+	bpf_map_update_elem(&calls, &key, &address, BPF_ANY);
+}
+
+SEC("uprobe")
+int on_uprobe(struct pt_regs *ctx)
+{
+	hit_at(ctx);
 	add(UPROBE, 1);
 	return 0;
 }
@@ -58,15 +71,17 @@ int on_cookie(void *ctx)
 }
 
 SEC("?uprobe.multi")
-int on_uprobe_multi(void *ctx)
+int on_uprobe_multi(struct pt_regs *ctx)
 {
+	hit_at(ctx);
 	add(UPROBE_MULTI, bpf_get_attach_cookie(ctx));
 	return 0;
 }
 
 SEC("perf_event")
-int on_perf_event(void *ctx)
+int on_perf_event(struct bpf_perf_event_data *ctx)
 {
+	add(COOKIE, bpf_get_attach_cookie(ctx));
 	add(PERF_EVENT, 1);
 	return 0;
 }
@@ -106,10 +121,40 @@ int on_element(struct bpf_iter__bpf_map_elem *ctx)
 }
 
 SEC("kprobe")
-int on_kprobe(void *ctx)
+int on_kprobe(struct pt_regs *ctx)
 {
+	hit_at(ctx);
+	add(COOKIE, bpf_get_attach_cookie(ctx));
 	add(KPROBE, 1);
 	return 0;
+}
+
+SEC("?kprobe.multi")
+int on_kprobe_multi(struct pt_regs *ctx)
+{
+	hit_at(ctx);
+	add(COOKIE, bpf_get_attach_cookie(ctx));
+	add(KPROBE, 1);
+	return 0;
+}
+
+SEC("?iter/task")
+int on_task(void *ctx)
+{
+	return 0;
+}
+
+SEC("?iter/cgroup")
+int on_group(void *ctx)
+{
+	return 0;
+}
+
+/* Returns the CPU, and beside it the first byte of the context. */
+SEC("raw_tp")
+int on_run(struct bpf_raw_tracepoint_args *ctx)
+{
+	return bpf_get_smp_processor_id() << 8 | (ctx->args[0] & 0xff);
 }
 
 SEC("tc")

@@ -3,6 +3,7 @@
 /* Numbered records, events and samples, by several producers at once. The programs are run by
  * BPF_PROG_TEST_RUN. */
 #include <linux/bpf.h>
+#include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 
 struct {
@@ -77,6 +78,36 @@ int send_held(struct args *ctx)
 	hold(ctx->count);
 	bpf_ringbuf_submit(event, 0);
 	return 1;
+}
+
+/* Reserves a record and discards it. */
+SEC("raw_tp")
+int send_nothing(void *ctx)
+{
+	struct event *event = bpf_ringbuf_reserve(&stream, sizeof(*event), 0);
+
+	if (event)
+		bpf_ringbuf_discard(event, 0);
+	return !!event;
+}
+
+static bool injected;
+
+/*
+ * A breakpoint where the process reads the producer's position: sends a record without a wake-up,
+ * once, when the process has read the position and everything up to it.
+ */
+SEC("perf_event")
+int inject(void *ctx)
+{
+	__u64 consumed = bpf_ringbuf_query(&stream, BPF_RB_CONS_POS);
+	struct event event = {.number = 0, .check = ~0ULL};
+
+	if (injected || !consumed || consumed != bpf_ringbuf_query(&stream, BPF_RB_PROD_POS))
+		return 0;
+	injected = true;
+	bpf_ringbuf_output(&stream, &event, sizeof(event), BPF_RB_NO_WAKEUP);
+	return 0;
 }
 
 /* Two rings, and records of which one fills more than a batch. */

@@ -18,7 +18,7 @@ func isGoTest(path string) bool {
 // leftOut is the pattern of the tests that take long and depend little on the kernel, and of those that need the
 // sources, the go command or a program that isn't static.
 const leftOut = "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCorrupted|Fuzz|TestTwoThousandPerfBuffers|TestCallsHoldTheirModule|" +
-	"TestImplementsLines|TestWideIntegersAreAll|TestFilesWithoutCgo|TestCallbacksHaveTheirTypes|TestReadmeProgram|TestAttachUprobe|TestTargetDamaged|TestTargetHuge"
+	"TestImplementsLines|TestWideIntegersAreAll|TestOptionsAreAll|TestFilesWithoutCgo|TestCallbacksHaveTheirTypes|TestReadmeProgram|TestAttachUprobe|TestTargetDamaged|TestTargetHuge"
 
 // With goTestFlags, each line that tells what becomes of a test begins with goTestMark, whatever was printed
 // before it.
