@@ -15,11 +15,11 @@ export GOFLAGS += -buildvcs=false
 
 MACHINE := $(shell uname -m)
 HOST := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(MACHINE)))
-# These are asked on the command line alone: in the environment, ARCH is the kernel build's, and PREFIX or
-# another of these anybody's.
+# Ignore these in the environment: kernel builds export ARCH and V, and others may export PREFIX.
 ARCH := $(HOST)
 PREFIX := /usr/local
 DESTDIR :=
+V :=
 TEST :=
 UPDATE :=
 DOC :=
@@ -29,6 +29,13 @@ KERNEL := 6.1 newest
 # The libbpf of the submodule. An older one, from a distribution's source package, needs LIBBPF_ANY=1.
 LIBBPF_WANTED := 1.7.0
 
+# A step prints one line: what is done and to what. V=1 prints the commands instead.
+Q := $(if $(V),,@)
+step = $(if $(V),,@printf '  %-8s%s\n' '$(1)' '$(2)')
+
+# Sub-makes that only build run as many jobs as there are processors, unless make was told how many.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 TAGS := netgo,osusergo
 BUILD := build
 SOURCE := build/src/libbpf
@@ -36,8 +43,8 @@ LIBBPF = $(BUILD)/lib/libbpf.a
 LIBBPF_ASAN := $(BUILD)/asan/lib/libbpf.a
 LIBEU = $(BUILD)/lib/libeu.a
 
-# What is built for another architecture has a folder of its own, in which its BPF objects are too: the
-# overlay tells go build so.
+# What is built for another architecture has a folder of its own. Go programs embed the BPF objects beside
+# their sources, which are those of this machine: -overlay makes go build read the other ones in their place.
 ifneq ($(ARCH),$(HOST))
 ifneq ($(ARCH),arm64)
 $(error ARCH is $(HOST) or arm64, not "$(ARCH)")
@@ -75,7 +82,8 @@ HARDENING = $(shell CC='$(CC)' scripts/hardening)
 
 ##@ Building
 
-all: deps libbpf bpf $(LIBEU) ## Build libbpf and the BPF objects: after it go build and go test work (the default)
+all: deps ## Build libbpf and the BPF objects: after it go build and go test work (the default)
+	@$(MAKE) --no-print-directory $(JOBS) libbpf bpf $(LIBEU)
 
 static: examples selftests ## Build the examples and the selftest, static programs (the default with ARCH=arm64)
 
@@ -93,36 +101,41 @@ $(LIBBPF_ASAN): CHECKS := -fsanitize=address -fno-omit-frame-pointer
 # libbpf's Makefile takes no spaces: the paths are relative to it, since this checkout's may have some.
 # The archive is put into its place last, and whole. go build wouldn't see that programs have an older one.
 $(LIBBPF) $(LIBBPF_ASAN): %/lib/libbpf.a: $(SOURCE).stamp scripts/hardening | $(ROOT)
-	@rm -rf $*/obj $*/stage $*/include $*/bin $*/selftest
-	@mkdir -p $*
-	@here=$$(realpath --relative-to=$(SOURCE)/src $*); \
-		$(MAKE) --no-print-directory -s -C $(SOURCE)/src BUILD_STATIC_ONLY=1 NO_PKG_CONFIG=1 \
+	$(call step,LIBBPF,$@)
+	$Qrm -rf $*/obj $*/stage $*/include $*/bin $*/selftest
+	$Qmkdir -p $*
+	$Qhere=$$(realpath --relative-to=$(SOURCE)/src $*); \
+		$(MAKE) --no-print-directory $(if $(V),V=1,-s) $(JOBS) -C $(SOURCE)/src BUILD_STATIC_ONLY=1 NO_PKG_CONFIG=1 \
 		OBJDIR=$$here/obj DESTDIR=$$here/stage INCLUDEDIR=/include UAPIDIR=/include LIBDIR=/lib \
-		CFLAGS="-g -O2 -Wall -fPIC $(CHECKS)" install install_uapi_headers >/dev/null
-	@mkdir -p $(@D)
-	@mv $*/stage/include $*/include
-	@mv $*/stage/lib/libbpf.a $@
-	@rm -rf $*/obj $*/stage
+		CFLAGS="-g -O2 -Wall -fPIC $(CHECKS)" install install_uapi_headers $(if $(V),,>/dev/null)
+	$Qmkdir -p $(@D)
+	$Qmv $*/stage/include $*/include
+	$Qmv $*/stage/lib/libbpf.a $@
+	$Qrm -rf $*/obj $*/stage
 
 # For static programs, where libelf.a isn't whole.
 $(LIBEU): tools/libeu.c | deps $(ROOT)
-	@mkdir -p $(@D)
-	@$(CC) -O2 -Wall -Werror -fPIC $(HARDENING) -c $< -o $(BUILD)/libeu.o
-	@$(AR) rc $@ $(BUILD)/libeu.o
+	$(call step,CC,$@)
+	$Qmkdir -p $(@D)
+	$Q$(CC) -O2 -Wall -Werror -fPIC $(HARDENING) -c $< -o $(BUILD)/libeu.o
+	$Q$(AR) rc $@ $(BUILD)/libeu.o
 
 $(OBJECTS)%.bpf.o: %.bpf.c $(LIBBPF) | deps
-	@mkdir -p $(@D) $(BUILD)/dep
-	$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(BUILD)/dep/$(subst /,_,$*).d -MT $@ -c $< -o $@
-	@$(LLVM_STRIP) -g $@
+	$(call step,CLANG,$@)
+	$Qmkdir -p $(@D) $(BUILD)/dep
+	$Q$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(BUILD)/dep/$(subst /,_,$*).d -MT $@ -c $< -o $@
+	$Q$(LLVM_STRIP) -g $@
 
 -include $(wildcard $(BUILD)/dep/*.d)
 
 build/arm64/root: | deps
 	@scripts/arm64-root $@
 
-build/arm64/overlay.json: $(BPF_OBJECTS)
-	@printf '"%s":"%s"\n' $(foreach object,$^,$(object:$(OBJECTS)%=%) $(object)) | \
-		paste -sd , | sed 's/.*/{"Replace":{&}}/' >$@
+# It maps a path in the source tree to the file that go build reads: {"Replace":{"a.bpf.o":"build/arm64/bpf/a.bpf.o"}}.
+comma := ,
+build/arm64/overlay.json: Makefile $(filter %.bpf.c,$(C_FILES))
+	$Qmkdir -p $(@D)
+	$Qecho '{"Replace":{$(subst " ","$(comma)",$(foreach object,$(BPF_OBJECTS),"$(object:$(OBJECTS)%=%)":"$(object)"))}}' >$@
 
 # As root, which may have no Go and no clang: what was built before is installed as it is.
 install uninstall: override PREFIX := $(abspath $(PREFIX))
@@ -153,13 +166,24 @@ generate: $(LIBBPF) ## Write the Go constants anew from libbpf's headers
 	$(GO) run -C tools ./genenums "$(CURDIR)/$(BUILD)/include/linux/bpf.h" >$(BUILD)/enums.go
 	@mv $(BUILD)/enums.go enums.go
 
-examples: all $(OVERLAY) ## Build the examples, static programs, in build/bin/
-	@mkdir -p $(BUILD)/bin
-	@$(GO) build $(STATIC_FLAGS) -o $(BUILD)/bin/ ./examples/...
+EXAMPLES := $(patsubst examples/%/main.go,$(BUILD)/bin/%,$(wildcard examples/*/main.go))
+examples: deps ## Build the examples, static programs, in build/bin/
+	@$(MAKE) --no-print-directory $(JOBS) $(EXAMPLES)
+
+$(foreach program,$(EXAMPLES),$(eval $(program): $(OBJECTS)examples/$(notdir $(program))/$(notdir $(program)).bpf.o))
+$(EXAMPLES): $(BUILD)/bin/%: $(LIBBPF) $(LIBEU) $(OVERLAY) imports
+	$(call step,GO,$@)
+	$Q$(GO) build $(STATIC_FLAGS) -o $@ ./examples/$*
+
+# These need no libbpf: go compiles what the examples import of other modules while libbpf is fetched and built.
+imports: deps
+	$Q$(GO) list -e -deps -f '{{if .Standard}}{{.ImportPath}}{{else if not .Module.Main}}{{.ImportPath}}{{end}}' ./examples/... | \
+		grep -v '^unsafe$$' | xargs $(GO) build $(STATIC_FLAGS)
 
 ##@ Running
 
-run: examples mounts ## Show process executions as they happen; ARGS='-json -duration 5s' passes arguments
+run: deps mounts ## Show process executions as they happen; ARGS='-json -duration 5s' passes arguments
+	@$(MAKE) --no-print-directory $(JOBS) $(BUILD)/bin/execsnoop
 	@exec $(BUILD)/bin/execsnoop $(ARGS)
 
 mounts: ## Mount tracefs and a BPF file system, if they aren't and may be
@@ -277,5 +301,5 @@ help: ## List the tasks
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: $(BUILD)/gotest all static libbpf bpf install uninstall deps clean generate examples run mounts test test-deps test-scripts test-unit test-compat selftest selftests vmtest vmtest-all test-race \
+.PHONY: $(BUILD)/gotest $(EXAMPLES) imports all static libbpf bpf install uninstall deps clean generate examples run mounts test test-deps test-scripts test-unit test-compat selftest selftests vmtest vmtest-all test-race \
 	test-cgocheck test-asan stress fuzz test-link test-fresh bench lint apidiff fmt help
