@@ -67,10 +67,10 @@ func TestDecodeAndPrint(t *testing.T) {
 			continue
 		}
 		var table, jsonLine strings.Builder
-		if err := printTable(&table, e, false); err != nil {
+		if err := printTable(&table, e); err != nil {
 			t.Error(err)
 		}
-		if err := printJSON(&jsonLine, e, false); err != nil {
+		if err := printJSON(&jsonLine, e); err != nil {
 			t.Error(err)
 		}
 		if got := strings.TrimPrefix(table.String(), prefix); got != test.table+"\n" {
@@ -104,13 +104,13 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		var line bytes.Buffer
-		if err := printJSON(&line, e, false); err != nil {
+		if err := printJSON(&line, e); err != nil {
 			t.Fatal(err)
 		}
 		if !json.Valid(line.Bytes()) {
 			t.Fatalf("no JSON: %s", line.Bytes())
 		}
-		if err := printTable(io.Discard, e, true); err != nil {
+		if err := printTable(io.Discard, e); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -125,6 +125,27 @@ type seen struct {
 	ExitCode                  *int  `json:"exit_code"`
 	DurationNS                int64 `json:"duration_ns"`
 	Time                      time.Time
+}
+
+// A machine on which nothing happens shows the table's head.
+func TestShowsHead(t *testing.T) {
+	if err := checkRights(); err != nil {
+		t.Skip(err)
+	}
+	tracer, err := startTracer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tracer.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out strings.Builder
+	if err := tracer.Show(ctx, &out, table); err != nil {
+		t.Fatal(err)
+	}
+	if head, _, _ := strings.Cut(out.String(), "\n"); !strings.HasPrefix(head, "TIME ") {
+		t.Errorf("the first line is %q", head)
+	}
 }
 
 // Real processes, on the running kernel.
@@ -142,7 +163,7 @@ func TestShowsRealExecutions(t *testing.T) {
 	out, in := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := tracer.Show(ctx, in, printJSON)
+		err := tracer.Show(ctx, in, jsonLines)
 		in.CloseWithError(err)
 		ended <- err
 	}()

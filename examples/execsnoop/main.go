@@ -56,21 +56,24 @@ func main() {
 	// A second signal ends the program also while it waits for who reads its output.
 	context.AfterFunc(ctx, stop)
 
-	printer := printTable
+	form := table
 	if *asJSON {
-		printer = printJSON
+		form = jsonLines
 	}
-	if err := run(ctx, os.Stdout, printer); err != nil {
+	if err := run(ctx, os.Stdout, form); err != nil {
 		fmt.Fprintln(os.Stderr, "execsnoop:", err)
 		os.Exit(1)
 	}
 }
 
-// A printer writes an event; first tells that none was written before.
-type printer func(w io.Writer, e *event, first bool) error
+// A format is how events are written: a head before all of them, and each one.
+type format struct {
+	head  string
+	print func(w io.Writer, e *event) error
+}
 
 // run prints events until ctx ends.
-func run(ctx context.Context, out io.Writer, print printer) error {
+func run(ctx context.Context, out io.Writer, form format) error {
 	if err := checkRights(); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func run(ctx context.Context, out io.Writer, print printer) error {
 		return err
 	}
 	defer tracer.Close()
-	return tracer.Show(ctx, out, print)
+	return tracer.Show(ctx, out, form)
 }
 
 // checkRights says in one line what this process or kernel lacks.
@@ -169,15 +172,16 @@ func bootTime() (time.Time, error) {
 // Close frees the tracer.
 func (t *tracer) Close() { t.module.Close() }
 
-// Show prints events until ctx ends, and then how many there were.
-func (t *tracer) Show(ctx context.Context, out io.Writer, print printer) error {
+// Show prints the head at once, events until ctx ends, and then how many there were.
+func (t *tracer) Show(ctx context.Context, out io.Writer, form format) error {
+	if _, err := io.WriteString(out, form.head); err != nil {
+		return err
+	}
 	w := bufio.NewWriter(out)
-	first := true
 	err := t.Events(ctx, func(e *event, more bool) error {
-		if err := print(w, e, first); err != nil {
+		if err := form.print(w, e); err != nil {
 			return err
 		}
-		first = false
 		if more {
 			return nil
 		}

@@ -36,7 +36,9 @@ type jsonExit struct {
 	DurationNS int64  `json:"duration_ns"`           // since the exec, in nanoseconds
 }
 
-func printJSON(w io.Writer, e *event, _ bool) error {
+var jsonLines = format{print: printJSON}
+
+func printJSON(w io.Writer, e *event) error {
 	j := jsonEvent{Time: e.time, PID: e.pid, PPID: e.ppid, UID: e.uid, Comm: e.comm}
 	if e.kind == execution {
 		j.Event = "exec"
@@ -59,12 +61,12 @@ func printJSON(w io.Writer, e *event, _ bool) error {
 
 const columns = "%-12s  %7v  %7v  %6v  %-15s  %s\n"
 
-func printTable(w io.Writer, e *event, first bool) error {
-	if first {
-		if _, err := fmt.Fprintf(w, columns, "TIME", "PID", "PPID", "UID", "COMM", "FILE AND ARGUMENTS, OR HOW IT ENDED"); err != nil {
-			return err
-		}
-	}
+var table = format{
+	head:  fmt.Sprintf(columns, "TIME", "PID", "PPID", "UID", "COMM", "FILE AND ARGUMENTS, OR HOW IT ENDED"),
+	print: printTable,
+}
+
+func printTable(w io.Writer, e *event) error {
 	_, err := fmt.Fprintf(w, columns, e.time.Format("15:04:05.000"), e.pid, e.ppid, e.uid, quote(e.comm), detail(e))
 	return err
 }

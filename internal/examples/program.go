@@ -82,7 +82,7 @@ func TestProgram(t *testing.T, summary *regexp.Regexp, args ...string) {
 	t.Run("closed pipe", func(t *testing.T) {
 		p := newProgram(t, args)
 		stdout := p.start(t)
-		readLine(t, stdout)
+		readLines(t, stdout, 1)
 		stdout.Close()
 		p.wait(t)
 		if status := p.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != unix.SIGPIPE || p.stderr.Len() > 0 {
@@ -93,7 +93,7 @@ func TestProgram(t *testing.T, summary *regexp.Regexp, args ...string) {
 		t.Run(unix.SignalName(signal), func(t *testing.T) {
 			p := newProgram(t, args)
 			stdout := p.start(t)
-			readLine(t, stdout)
+			readLines(t, stdout, 2) // a head, and an event
 			go func() { _, _ = io.Copy(io.Discard, stdout) }()
 			if err := p.Process.Signal(signal); err != nil {
 				t.Fatal(err)
@@ -166,10 +166,13 @@ func makeEvents(t *testing.T) {
 	})
 }
 
-func readLine(t *testing.T, r io.Reader) {
+func readLines(t *testing.T, r io.Reader, n int) {
 	t.Helper()
-	if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
-		t.Fatalf("read the first line: %v", err)
+	lines := bufio.NewReader(r)
+	for i := range n {
+		if _, err := lines.ReadString('\n'); err != nil {
+			t.Fatalf("read line %d: %v", i+1, err)
+		}
 	}
 }
 
