@@ -454,17 +454,19 @@ func damagedTargets() []damagedTarget {
 	return targets
 }
 
-// What can be wrong with a target is an error, or it isn't looked at. A child tries one after the other; where it dies,
-// another goes on behind.
+// What can be wrong with a target is an error, or it isn't looked at. Children try a part of the targets each, one
+// after the other, and together wait for the kernel, which takes its time to detach. Where one dies, another goes on
+// behind.
 func TestTargetDamaged(t *testing.T) {
-	const from, trying = "LIBBPFGO_TEST_FROM", "trying "
+	const from, to, trying, parts = "LIBBPFGO_TEST_FROM", "LIBBPFGO_TEST_TO", "trying ", 10
 	targets := damagedTargets()
 	if isChild(t.Name()) {
 		m, forms := loadTargets(t)
 		forms = slices.DeleteFunc(forms, func(form targetForm) bool { return form.name == "by offset" }) // which isn't looked for
 		t.Chdir(t.TempDir())
 		first, _ := strconv.Atoi(os.Getenv(from))
-		for n, target := range targets[first:] {
+		end, _ := strconv.Atoi(os.Getenv(to))
+		for n, target := range targets[first:end] {
 			fmt.Fprintf(os.Stderr, "%s%d\n", trying, first+n)
 			writeTarget(t, target.build())
 			leaksNothing(t, func() {
@@ -480,17 +482,27 @@ func TestTargetDamaged(t *testing.T) {
 		}
 		return
 	}
-	for next := 0; next < len(targets); {
-		out, stderr, err := runChild(t.Name(), fmt.Sprintf("%s=%d", from, next))
-		last := next
-		for line := range strings.Lines(stderr) {
-			if n, ok := strings.CutPrefix(line, trying); ok {
-				last, _ = strconv.Atoi(strings.TrimSpace(n))
+	t.Parallel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for part := range parts {
+		next, end := part*len(targets)/parts, (part+1)*len(targets)/parts
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for next < end {
+				out, stderr, err := runChild(t.Name(), fmt.Sprintf("%s=%d", from, next), fmt.Sprintf("%s=%d", to, end))
+				last := next
+				for line := range strings.Lines(stderr) {
+					if n, ok := strings.CutPrefix(line, trying); ok {
+						last, _ = strconv.Atoi(strings.TrimSpace(n))
+					}
+				}
+				if next = last + 1; err != nil {
+					t.Errorf("%s: %v\n%s\n%s", targets[last].name, err, out, stderr)
+				}
 			}
-		}
-		if next = last + 1; err != nil {
-			t.Errorf("%s: %v\n%s\n%s", targets[last].name, err, out, stderr)
-		}
+		}()
 	}
 }
 
@@ -652,6 +664,7 @@ func zipTarget(t testing.TB, image []byte, method uint16) ([]byte, int) {
 // What isn't a regular file is an error at once.
 func TestTargetIrregular(t *testing.T) {
 	if !isChild(t.Name()) {
+		t.Parallel()
 		inChild(t, t.Name())
 		return
 	}
@@ -787,6 +800,7 @@ func needLease(t *testing.T) {
 // The owner of a file writes to it, truncates it, and puts others in its place all the time.
 func TestTargetChanging(t *testing.T) {
 	if !isChild(t.Name()) {
+		t.Parallel()
 		inChild(t, t.Name())
 		return
 	}

@@ -616,6 +616,7 @@ func TestThousandRounds(t *testing.T) {
 	}
 	needBPF(t)
 	if !isChild(t.Name()) {
+		t.Parallel()
 		inChild(t, t.Name())
 		return
 	}

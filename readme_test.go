@@ -15,6 +15,7 @@ import (
 
 // The program in the README builds, and runs with the rights that the README names.
 func TestReadmeProgram(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip(err)
 	}
