@@ -1050,7 +1050,7 @@ func TestElementsHoldTheirMap(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed, inside := make(chan struct{}), false
-	err = m.operate("look at", func() error {
+	err = m.use("look at", func() error {
 		go func() {
 			_ = m.Close()
 			close(closed)
