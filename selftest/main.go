@@ -1,13 +1,13 @@
-// Selftest checks what libbpfgo can do in the running kernel. It is one static program that needs nothing beside it.
+// Selftest tests libbpfgo on the running kernel. It is one static program that needs no other file.
 //
-//	selftest -list           what there is
-//	selftest kprobe          one case, in this process
-//	selftest kprobe tc       several, each in a process of its own, and a table
-//	selftest all             all of them
+//	selftest -list           list the cases
+//	selftest kprobe          run one case in this process
+//	selftest kprobe tc       run several cases, each in its own process, and print a table
+//	selftest all             run all cases in this way
 //
-// One case exits with 0 if it has passed, with 77 if the machine can't run it, for a reason that is on the last line,
-// and with anything else if it has failed. Several exit with 1 if one has failed or none could be run. Wrong
-// arguments exit with 2.
+// With one case, the exit code is 0 if it passed, 77 if it was skipped because the machine can't run it, and another
+// code if it failed. The last line of a skipped case's output is the reason. With several cases, the exit code is 0 if
+// at least one passed and none failed, and 1 otherwise. Wrong arguments exit with 2.
 package main
 
 import (
@@ -42,8 +42,8 @@ var subjects = []selftest.Subject{
 // codeUsage is the exit code for wrong arguments.
 const codeUsage = 2
 
-// A case runs on the first thread of its process, whose namespaces, affinity, perf events and task storage are those
-// that the kernel has under the process's id.
+// Lock the main goroutine, which runs the case, to the first thread of the process. The kernel uses the process id as
+// the id of this thread, so that namespaces, affinity, perf events and task storage looked up by it are the case's own.
 func init() {
 	runtime.LockOSThread()
 }
@@ -60,7 +60,7 @@ func run(args []string, out, errs io.Writer) int {
 		flags.PrintDefaults()
 	}
 	list := flags.Bool("list", false, "print the name of each case, and what it checks")
-	timeout := flags.Duration("timeout", time.Minute, "how long each of several cases may run")
+	timeout := flags.Duration("timeout", time.Minute, "time limit for each case, if there are several")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -83,7 +83,7 @@ func run(args []string, out, errs io.Writer) int {
 	}
 	for _, name := range names {
 		if _, _, ok := find(name); !ok {
-			fmt.Fprintf(errs, "selftest: there is no case %q; selftest -list names those that there are\n", name)
+			fmt.Fprintf(errs, "selftest: there is no case %q; selftest -list prints the names\n", name)
 			return codeUsage
 		}
 	}
@@ -94,7 +94,7 @@ func run(args []string, out, errs io.Writer) int {
 	return subject.Exit(c)
 }
 
-// all returns the names of all cases in their order.
+// all returns the names of all cases, sorted.
 func all() (names []string) {
 	for _, subject := range subjects {
 		for _, c := range subject.Cases {
@@ -116,8 +116,8 @@ func find(name string) (selftest.Subject, selftest.Case, bool) {
 	return selftest.Subject{}, selftest.Case{}, false
 }
 
-// table runs cases, each in a process of its own, prints what comes of each, and then the output of those that have
-// failed and the totals. It returns the exit code.
+// table runs cases, each in its own process. It prints a line with the result of each, then the output of the failed
+// ones, then the totals. It returns the exit code.
 func table(out io.Writer, names []string, timeout time.Duration) int {
 	var passed, skipped, failed int
 	var failures strings.Builder
@@ -148,14 +148,14 @@ func table(out io.Writer, names []string, timeout time.Duration) int {
 	return 0
 }
 
-// process runs a case in a process of its own and returns what that has printed.
+// process runs a case in its own process and returns its output.
 func process(name string, timeout time.Duration) (output string, err error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), timeout, fmt.Errorf("it has run for more than %v", timeout))
 	defer cancel()
 	var text bytes.Buffer
 	command := exec.CommandContext(ctx, "/proc/self/exe", name)
 	command.Stdout, command.Stderr = &text, &text
-	command.WaitDelay = time.Second // for processes that it has left behind with its output
+	command.WaitDelay = time.Second // don't wait longer for children of the case that keep its output open
 	err = command.Run()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -163,7 +163,7 @@ func process(name string, timeout time.Duration) (output string, err error) {
 	return text.String(), err
 }
 
-// lastLine returns the reason for which a case was skipped.
+// lastLine returns the last line of a case's output without the skip mark: the reason of a skip.
 func lastLine(output string) string {
 	output = strings.TrimSpace(output)
 	return strings.TrimPrefix(output[strings.LastIndex(output, "\n")+1:], selftest.SkipMark)

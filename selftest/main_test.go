@@ -13,7 +13,7 @@ import (
 	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
 )
 
-// asSelftest makes the test binary the selftest, with testSubjects.
+// asSelftest is an environment variable. If it is set, the test binary runs as the selftest, with testSubjects.
 const asSelftest = "SELFTEST_CASES_OF_THE_TEST"
 
 func TestMain(m *testing.M) {
@@ -99,7 +99,7 @@ func TestLastLine(t *testing.T) {
 	}
 }
 
-// Each case has a name of its own, says what it checks, and has an object; each object has a case.
+// Each case has a unique name, a description and an existing object. Each object is used by a case.
 func TestCases(t *testing.T) {
 	names := all()
 	if compact := slices.Compact(slices.Clone(names)); len(compact) != len(names) {
@@ -126,7 +126,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// The cases of which something is expected in virtual machines are there.
+// The files of expected outcomes name existing cases only.
 func TestExpectations(t *testing.T) {
 	for _, file := range []string{"expected", "expected-arm64"} {
 		text, err := os.ReadFile(file)

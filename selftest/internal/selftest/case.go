@@ -1,4 +1,5 @@
-// Package selftest is what all selftests share: what a case is, how it ends, and how it goes about its test.
+// Package selftest defines what a selftest case is, runs it and decides its result. It also has the functions that
+// cases share.
 package selftest
 
 import (
@@ -20,35 +21,35 @@ type Subject struct {
 	Cases   []Case
 }
 
-// A Case is one selftest. It runs in a process of its own, on the process's first thread.
+// A Case is one selftest. It runs in its own process, on the process's first thread.
 type Case struct {
 	Name     string
-	Checks   string // what it checks, as in "a program runs at a tracepoint"
-	Object   string // the file of its BPF object without .bpf.o; Name if empty
-	Needs    []Need // the first one is provided first
+	Checks   string // the behavior under test, as in "a program runs at a tracepoint"
+	Object   string // name of the BPF object's file, without .bpf.o; Name if empty
+	Needs    []Need // provided in this order
 	Refusals Refusals
 	Run      func(*Test) error
 }
 
-// Refusals are, for each step of a case, the errors by which a kernel reports that it lacks what the case is about.
-// They skip the case. The same error at another step, or any other error, fails it.
+// Refusals lists, for each step of a case, the errors by which a kernel reports that it lacks the feature under test.
+// Such an error at its step skips the case. The same error at another step, or any other error, fails it.
 type Refusals map[Step][]error
 
 // A Step is a part of a case that a kernel may refuse.
 type Step int
 
 const (
-	Preparing Step = iota // making what the case needs beside its object
+	Preparing Step = iota // creating what the case needs besides its object
 	Loading               // loading the case's object
-	Attaching             // attaching a program, or a map, of it
-	Using                 // the first use of what the case is about
+	Attaching             // attaching one of its programs or maps
+	Using                 // the first use of the feature under test
 )
 
 // A Test is a running case.
 type Test struct {
 	Object []byte
-	Cgroup string // the folder of the process's cgroup, for a case that needs [Cgroup]
-	BPFFS  string // the folder of a BPF file system, for a case that needs [BPFFS]
+	Cgroup string // path of the process's cgroup, for a case that needs [Cgroup]
+	BPFFS  string // path of a BPF file system, for a case that needs [BPFFS]
 }
 
 // The exit codes of a process that runs one case.
@@ -69,7 +70,7 @@ func (s Subject) Exit(c Case) int {
 		fmt.Println("passed")
 		return CodePassed
 	case consists(err, isSkip):
-		// On one line, although the verifier's log has several.
+		// One line, also if the error has a verifier log of several lines.
 		fmt.Println(SkipMark + strings.Join(strings.Fields(err.Error()), " "))
 		return CodeSkipped
 	}
@@ -102,13 +103,13 @@ func (c Case) ObjectFile() string {
 	return cmp.Or(c.Object, c.Name) + ".bpf.o"
 }
 
-// refused reports whether err is one of the case's refusals, and comes from the step that they are for.
+// refused reports whether err is the error of a step and is listed in the case's refusals for that step.
 func (c Case) refused(err error) bool {
 	step, ok := err.(*stepError)
 	return ok && slices.ContainsFunc(c.Refusals[step.step], func(refusal error) bool { return matches(step.err, refusal) })
 }
 
-// At returns err as the error of a step; nil if err is nil.
+// At marks err as an error of the given step. It returns nil if err is nil.
 func At(step Step, err error) error {
 	if err == nil {
 		return nil
@@ -130,14 +131,14 @@ type skip struct{ err error }
 func (e *skip) Error() string { return e.err.Error() }
 func (e *skip) Unwrap() error { return e.err }
 
-// isSkip reports whether err skips a case. If the user isn't root, any EPERM does.
+// isSkip reports whether err skips a case: a skip or, if the user isn't root, any EPERM.
 func isSkip(err error) bool {
 	_, ok := err.(*skip)
 	return ok || err == syscall.EPERM && os.Geteuid() != 0
 }
 
-// consists reports whether f is true for err or an error that it wraps. If err wraps several, such as a case's error
-// and that of the clean-up, f must be true for each of them, or for an error that it wraps.
+// consists reports whether f is true for err or an error that it wraps. If err joins several errors, such as the error
+// of a case and the error of its clean-up, consists must be true for each of them.
 func consists(err error, f func(error) bool) bool {
 	if err == nil || f(err) {
 		return err != nil
@@ -151,7 +152,7 @@ func consists(err error, f func(error) bool) bool {
 	return false
 }
 
-// A refusal is an entry of [Refusals] that matches the errors for which is returns true.
+// A refusal is an entry of [Refusals] that matches errors by a function.
 type refusal struct {
 	text string
 	is   func(error) bool
@@ -166,11 +167,11 @@ func matches(err, wanted error) bool {
 	return errors.Is(err, wanted)
 }
 
-// ENOTSUPP is a code of the kernel's own. arm64 reports by it that it has no trampolines.
+// ENOTSUPP is an error code internal to the kernel. arm64 without BPF trampolines returns it.
 const ENOTSUPP = syscall.Errno(524)
 
-// Locked matches the EPERM of a kernel that refuses to load a program, whatever its instructions are: none was
-// verified.
+// Locked matches the EPERM of a kernel that refuses to load any program of a type: the verifier has processed no
+// instruction of it.
 var Locked error = &refusal{"the kernel is locked for such programs", func(err error) bool {
 	var rejected *bpf.VerifierError
 	if errors.As(err, &rejected) && !strings.Contains(rejected.Log, "processed 0 insns") {
@@ -179,8 +180,8 @@ var Locked error = &refusal{"the kernel is locked for such programs", func(err e
 	return errors.Is(err, syscall.EPERM)
 }}
 
-// NoKprobes matches the errors of attaching a program to a kprobe on a kernel that has none. If the kernel has
-// kprobes, nothing matches.
+// NoKprobes matches the errors of attaching a kprobe on a kernel without kprobes. On a kernel with kprobes it matches
+// no error.
 var NoKprobes error = &refusal{"the kernel has no kprobes", func(err error) bool {
 	for _, path := range []string{"/sys/kernel/tracing/kprobe_events", "/sys/kernel/debug/tracing/kprobe_events"} {
 		if _, err := os.Stat(path); err == nil {
@@ -190,8 +191,8 @@ var NoKprobes error = &refusal{"the kernel has no kprobes", func(err error) bool
 	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EPERM)
 }}
 
-// Load opens the case's object, tells its programs through the variable target_pid, if it has one, which process
-// they are to look at, prepares it by the given functions, and loads it.
+// Load opens the case's object, sets its variable target_pid, if it has one, to this process's id, calls the prepare
+// functions, and loads the object.
 func (t *Test) Load(prepare ...func(*bpf.Module) error) (*bpf.Module, error) {
 	module, err := bpf.NewModuleFromBuffer(t.Object, "selftest")
 	if err != nil {
@@ -217,12 +218,12 @@ func load(module *bpf.Module, prepare []func(*bpf.Module) error) error {
 	return At(Loading, module.BPFLoadObject())
 }
 
-// LoadProgram is [Test.Load] that returns a program of the object, too.
+// LoadProgram is [Test.Load] and also returns a program of the object.
 func (t *Test) LoadProgram(name string, prepare ...func(*bpf.Module) error) (*bpf.Module, *bpf.BPFProg, error) {
 	return loadWith(t, (*bpf.Module).GetProgram, name, prepare)
 }
 
-// LoadMap is [Test.Load] that returns a map of the object, too.
+// LoadMap is [Test.Load] and also returns a map of the object.
 func (t *Test) LoadMap(name string, prepare ...func(*bpf.Module) error) (*bpf.Module, *bpf.BPFMap, error) {
 	return loadWith(t, (*bpf.Module).GetMap, name, prepare)
 }

@@ -11,7 +11,7 @@ import (
 	bpf "github.com/seed-36717feb/libbpfgo"
 )
 
-// A case is skipped by the errors that it names, at the steps that it names, and by nothing else.
+// Only the errors that a case lists in its refusals, each at its step, skip the case.
 func TestSkips(t *testing.T) {
 	objects := fstest.MapFS{"case.bpf.o": {}}
 	here := Need(func(_ *Test, run func() error) error { return run() })
@@ -50,13 +50,13 @@ func TestSkips(t *testing.T) {
 	}
 }
 
-// A rejection is the verifier's error with the kernel's EPERM.
+// A rejection is an EPERM that also has a verifier error.
 type rejection struct{ verifier *bpf.VerifierError }
 
 func (r *rejection) Error() string   { return "rejected" }
 func (r *rejection) Unwrap() []error { return []error{r.verifier, syscall.EPERM} }
 
-// Needs are there while a case runs, the first around the others.
+// Needs are provided while a case runs: in their order, and removed in the reverse order.
 func TestNeeds(t *testing.T) {
 	var order []string
 	need := func(name string) Need {

@@ -12,7 +12,7 @@ import (
 	bpf "github.com/seed-36717feb/libbpfgo"
 )
 
-// Hits returns what the programs have counted under a key (include/selftest.h).
+// Hits returns the programs' counter at a key (include/selftest.h).
 func Hits(module *bpf.Module, key uint32) (uint64, error) {
 	hits, err := module.GetMap("hits")
 	if err != nil {
@@ -25,7 +25,7 @@ func Hits(module *bpf.Module, key uint32) (uint64, error) {
 	return binary.NativeEndian.Uint64(value), nil
 }
 
-// Attached makes what an Attach method returns into what [Effect] wants.
+// Attached converts the results of an Attach method to the results that [Effect] expects of its attach function.
 func Attached(link *bpf.BPFLink, err error) (func() error, error) {
 	if err != nil {
 		return nil, err
@@ -33,8 +33,8 @@ func Attached(link *bpf.BPFLink, err error) (func() error, error) {
 	return link.Destroy, nil
 }
 
-// Effect checks that provoke makes a program count under key 0 while it is attached, and neither before
-// nor after. What attach returns as its error comes from the step [Attaching].
+// Effect checks that provoke makes a program increase its counter at key 0 while the program is attached, and neither
+// before nor after. An error of attach is an error of the step [Attaching].
 func Effect(module *bpf.Module, attach func() (detach func() error, err error), provoke func() error) error {
 	count := func() (uint64, error) {
 		before, err := Hits(module, 0)
@@ -92,7 +92,7 @@ func (t *Test) one(name string, attach Attach, provoke func() error) error {
 	return Effect(module, func() (func() error, error) { return Attached(attach(prog)) }, provoke)
 }
 
-// Calls is [Test.One] for a program that counts n each time that it is provoked.
+// Calls is [Test.One] for a program whose counter is n after one call of provoke.
 func (t *Test) Calls(n uint64, attach Attach, provoke func() error) error {
 	var module *bpf.Module
 	var link *bpf.BPFLink
@@ -111,8 +111,8 @@ func (t *Test) Calls(n uint64, attach Attach, provoke func() error) error {
 	})
 }
 
-// Denied is [Test.One] for any program of the object, by whose link an operation, which works without it, fails
-// with want. If that is nil, the program can only watch.
+// Denied is [Test.One] for the named program of the object. It also checks that the operation fails with want while the
+// program is attached, and succeeds before and after. A nil want is for programs that can't deny the operation.
 func (t *Test) Denied(program string, attach Attach, operation func() error, want error) error {
 	var link *bpf.BPFLink
 	err := t.one(program, func(prog *bpf.BPFProg) (_ *bpf.BPFLink, err error) {
@@ -134,7 +134,7 @@ func (t *Test) Denied(program string, attach Attach, operation func() error, wan
 	return nil
 }
 
-// Iterate runs an iterator of the module's and returns the numbers that it writes (include/iter.h).
+// Iterate runs an iterator program of the module and returns the numbers that it writes (include/iter.h).
 func Iterate(module *bpf.Module, name string, opts bpf.IterOpts) ([]uint64, error) {
 	prog, err := module.GetProgram(name)
 	if err != nil {
@@ -164,7 +164,7 @@ func Iterate(module *bpf.Module, name string, opts bpf.IterOpts) ([]uint64, erro
 	return numbers, link.Destroy()
 }
 
-// RunProg runs a program once, without attaching it, and returns what it returns.
+// RunProg runs a program once, without attaching it, and returns the program's return value.
 func RunProg(module *bpf.Module, name string) (uint32, error) {
 	prog, err := module.GetProgram(name)
 	if err != nil {
@@ -175,9 +175,9 @@ func RunProg(module *bpf.Module, name string) (uint32, error) {
 	return opts.RetVal, err
 }
 
-// Storage checks that the process reads, by a descriptor, what the module's program stores in the map
-// "elements" with the object that it is of, and the other way round (include/storage.h). Provoke makes the
-// program, which is attached, do that.
+// Storage checks a local storage map, the module's map "elements" (include/storage.h). fd is the descriptor of the
+// kernel object that the storage belongs to, and the key of its element. The process must read the value that the
+// program stores, and the program must see the value that the process stores. provoke makes the attached program run.
 func Storage(module *bpf.Module, fd int, provoke func() error) error {
 	elements, err := module.GetMap("elements")
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 	bpf "github.com/seed-36717feb/libbpfgo"
 )
 
-// A Need is something that a case needs of the machine. It provides it, calls run, which runs the case, and cleans
-// up. If the machine can't provide it, the case is skipped.
+// A Need provides something that a case needs, calls run, which runs the case, and cleans up. If the machine can't
+// provide it, the Need skips the case.
 type Need func(t *Test, run func() error) error
 
-// lack returns err as the reason to skip a case, if it is one of refusals.
+// lack returns err as a reason to skip the case if err is one of refusals, and unchanged otherwise.
 func lack(err error, refusals ...error) error {
 	if slices.ContainsFunc(refusals, func(refusal error) bool { return errors.Is(err, refusal) }) {
 		return &skip{err}
@@ -27,7 +27,7 @@ func lack(err error, refusals ...error) error {
 	return err
 }
 
-// check returns a need that the machine has if test reports so. Otherwise lacks is the reason to skip the case.
+// check returns a Need that only tests the machine. If test returns false, the case is skipped with the reason lacks.
 func check(test func() (has bool, err error), lacks string) Need {
 	return func(_ *Test, run func() error) error {
 		has, err := test()
@@ -41,7 +41,8 @@ func check(test func() (has bool, err error), lacks string) Need {
 	}
 }
 
-// LSM is a kernel that runs BPF programs at its security hooks. A kernel that doesn't list its hooks may.
+// LSM needs a kernel that runs BPF programs at its security hooks. If the list of active security modules can't be
+// read, the case runs.
 var LSM = check(func() (bool, error) {
 	active, err := os.ReadFile("/sys/kernel/security/lsm")
 	if err != nil {
@@ -50,24 +51,24 @@ var LSM = check(func() (bool, error) {
 	return slices.Contains(strings.Split(strings.TrimSpace(string(active)), ","), "bpf"), nil
 }, "bpf isn't among the active security modules")
 
-// VM is a machine that nobody else uses: one of make vmtest's.
+// VM needs a machine that nobody else uses: a virtual machine of make vmtest.
 var VM = check(func() (bool, error) { return os.Getenv("SELFTEST_VM") != "", nil },
 	"a CPU is switched off only in a virtual machine, by make vmtest")
 
-// Map is a kernel with maps of that type.
+// Map needs a kernel that supports maps of a type.
 func Map(kind bpf.MapType) Need {
 	return check(func() (bool, error) { return bpf.BPFMapTypeIsSupported(kind) },
 		fmt.Sprintf("the kernel has no maps of %v", kind))
 }
 
-// Libbpf is a libbpf of that version or a newer one.
+// Libbpf needs a libbpf of the given version or newer.
 func Libbpf(major, minor int) Need {
 	return check(func() (bool, error) {
 		return bpf.MajorVersion() > major || bpf.MajorVersion() == major && bpf.MinorVersion() >= minor, nil
 	}, fmt.Sprintf("libbpf is %s, older than v%d.%d", bpf.LibbpfVersionString(), major, minor))
 }
 
-// Network is a network namespace of the case's own, whose loopback interface is up.
+// Network provides a new network namespace with its loopback interface up.
 func Network(_ *Test, run func() error) error {
 	if err := EnterNetwork(); err != nil {
 		return lack(err, unix.EPERM, unix.EINVAL)
@@ -75,18 +76,18 @@ func Network(_ *Test, run func() error) error {
 	return run()
 }
 
-// EnterNetwork puts the calling thread, and no other, into a network namespace of its own, whose loopback
-// interface it brings up.
+// EnterNetwork moves the calling thread, and no other, into a new network namespace and brings its loopback interface
+// up.
 func EnterNetwork() error {
-	runtime.LockOSThread() // for good
+	runtime.LockOSThread() // never unlocked: the thread stays in the namespace
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("make a network namespace: %w", err)
 	}
 	return up("lo")
 }
 
-// Pair is two network interfaces of a kind ("veth", "netkit"), each of which receives what the other sends. The case
-// needs [Network] before, where they are made.
+// Pair provides a pair of connected network interfaces of a kind ("veth", "netkit"): each receives what the other
+// sends. It must follow [Network], in whose namespace they are created.
 func Pair(kind, name, peer string) Need {
 	return func(_ *Test, run func() error) error {
 		if err := makePair(kind, name, peer); err != nil {
@@ -96,7 +97,7 @@ func Pair(kind, name, peer string) Need {
 	}
 }
 
-// Cgroup is a cgroup (version 2) of the case's own, in which its process is.
+// Cgroup provides a new cgroup (version 2) and moves the process into it.
 func Cgroup(t *Test, run func() error) error {
 	return withMount("cgroup2", func(root string) (err error) {
 		t.Cgroup = filepath.Join(root, "selftest-"+strconv.Itoa(os.Getpid()))
@@ -114,7 +115,7 @@ func Cgroup(t *Test, run func() error) error {
 	})
 }
 
-// BPFFS is a BPF file system of the case's own.
+// BPFFS provides a new BPF file system.
 func BPFFS(t *Test, run func() error) error {
 	return withMount("bpf", func(path string) error {
 		t.BPFFS = path
@@ -122,7 +123,7 @@ func BPFFS(t *Test, run func() error) error {
 	})
 }
 
-// withMount runs test with a folder where a file system of that type is mounted.
+// withMount mounts a file system of a type on a new folder and calls test with its path.
 func withMount(fstype string, test func(path string) error) (err error) {
 	path, err := os.MkdirTemp("", "selftest")
 	if err != nil {

@@ -18,14 +18,12 @@ const Loopback = 1
 
 var loopback = [4]byte{127, 0, 0, 1}
 
-// Datagram sends a datagram over the loopback interface and returns an error that is unix.EAGAIN if it
-// doesn't arrive.
+// Datagram sends a datagram over the loopback interface. The error is unix.EAGAIN if the datagram doesn't arrive.
 func Datagram() error {
 	return DatagramTo(&unix.SockaddrInet4{Addr: loopback})
 }
 
-// DatagramTo is [Datagram] for a socket with that address, which sends to itself and then connects to
-// itself.
+// DatagramTo is [Datagram] with a socket that is bound to an address, sends to itself and then connects to itself.
 func DatagramTo(address unix.Sockaddr) error {
 	family := unix.AF_INET
 	switch address.(type) {
@@ -59,8 +57,8 @@ func DatagramTo(address unix.Sockaddr) error {
 	return err
 }
 
-// Connection runs test with the ends of a TCP connection over the loopback interface. Setup, if it isn't
-// nil, gets the end that connects, before it does.
+// Connection calls test with the two ends of a TCP connection over the loopback interface. If setup isn't nil, it is
+// called with the connecting socket before the connection is made.
 func Connection(setup func(socket int) error, test func(from, to int) error) error {
 	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -103,7 +101,7 @@ func Connect() error {
 	return Connection(nil, func(int, int) error { return nil })
 }
 
-// ConnectBy makes a TCP connection by a congestion control.
+// ConnectBy makes a TCP connection that uses the named congestion control.
 func ConnectBy(congestion string) error {
 	return Connection(func(socket int) error {
 		if err := unix.SetsockoptString(socket, unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion); err != nil {
@@ -113,7 +111,7 @@ func ConnectBy(congestion string) error {
 	}, func(from, to int) error { return nil })
 }
 
-// ThroughSockmap sends over a TCP connection whose ends are in a sockmap, and returns an error that is
+// ThroughSockmap puts both ends of a TCP connection into a sockmap and sends over the connection. The error is
 // unix.EAGAIN if nothing arrives.
 func ThroughSockmap(sockets *bpf.BPFMap) error {
 	return Connection(nil, func(from, to int) error {
@@ -129,8 +127,7 @@ func ThroughSockmap(sockets *bpf.BPFMap) error {
 	})
 }
 
-// PutSocket puts a socket into a map whose values have 8 bytes, and checks that a lookup gives the socket's
-// cookie.
+// PutSocket puts a socket into a map with 8-byte values and checks that a lookup returns the socket's cookie.
 func PutSocket(sockets *bpf.BPFMap, key uint32, socket int) error {
 	value := uint64(socket)
 	if err := sockets.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)); err != nil {
@@ -147,7 +144,7 @@ func PutSocket(sockets *bpf.BPFMap, key uint32, socket int) error {
 	return nil
 }
 
-// makePair makes what [Pair] needs, and brings it up.
+// makePair creates the pair of interfaces of [Pair] and brings both up.
 func makePair(kind, name, peer string) error {
 	interfaceHeader := make([]byte, unix.SizeofIfInfomsg)
 	_, err := netlink(unix.RTM_NEWLINK, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_EXCL, interfaceHeader,
@@ -155,7 +152,7 @@ func makePair(kind, name, peer string) error {
 		attribute(unix.IFLA_LINKINFO,
 			attribute(unix.IFLA_INFO_KIND, []byte(kind)),
 			attribute(unix.IFLA_INFO_DATA,
-				// The same number for both kinds.
+				// VETH_INFO_PEER is the same number.
 				attribute(unix.IFLA_NETKIT_PEER_INFO, interfaceHeader, attribute(unix.IFLA_IFNAME, []byte(peer+"\x00"))))))
 	if err != nil {
 		return fmt.Errorf("make a pair of %s: %w", kind, err)
@@ -163,7 +160,7 @@ func makePair(kind, name, peer string) error {
 	return up(name, peer)
 }
 
-// attribute returns an attribute of a netlink message, whose value's parts are aligned.
+// attribute encodes an attribute of a netlink message, padded to the alignment. The parts of its value must be aligned.
 func attribute(kind uint16, value ...[]byte) []byte {
 	a := make([]byte, unix.SizeofRtAttr)
 	for _, part := range value {
@@ -174,7 +171,7 @@ func attribute(kind uint16, value ...[]byte) []byte {
 	return append(a, make([]byte, -len(a)&(unix.NLMSG_ALIGNTO-1))...)
 }
 
-// attributes returns the values of attributes that follow each other.
+// attributes decodes a sequence of attributes and returns their values by kind.
 func attributes(message []byte) map[uint16][]byte {
 	values := make(map[uint16][]byte)
 	for len(message) >= unix.SizeofRtAttr {
@@ -188,13 +185,13 @@ func attributes(message []byte) map[uint16][]byte {
 	return values
 }
 
-// How a network interface runs an XDP program.
+// The modes in which a network interface runs an XDP program: XDP_ATTACHED_DRV and XDP_ATTACHED_SKB.
 const (
 	XDPDriver  = 1
 	XDPGeneric = 2
 )
 
-// WantXDP checks how a network interface runs an XDP program.
+// WantXDP checks in which mode a network interface runs an XDP program.
 func WantXDP(name string, mode byte) error {
 	answer, err := netlink(unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg), attribute(unix.IFLA_IFNAME, []byte(name+"\x00")))
 	if err != nil {
@@ -210,7 +207,7 @@ func WantXDP(name string, mode byte) error {
 	return nil
 }
 
-// netlink asks the kernel's routing for something and returns what its answer has behind the header.
+// netlink sends a request to the kernel's routing subsystem and returns the body of the answer.
 func netlink(kind, flags uint16, parts ...[]byte) ([]byte, error) {
 	message := make([]byte, unix.SizeofNlMsghdr)
 	for _, part := range parts {
@@ -264,10 +261,9 @@ func up(names ...string) error {
 	return nil
 }
 
-// Across sends a packet over one end of a pair and returns an error that is unix.EAGAIN if it doesn't
-// come out of the other one.
+// Across sends a packet from one end of a pair to the other. The error is unix.EAGAIN if it doesn't arrive.
 func Across(from, to string) error {
-	// A protocol for experiments, which the kernel itself doesn't send.
+	// The EtherType for local experiments: the kernel doesn't send such packets by itself.
 	const protocol = 0x88b5
 	inNetworkOrder := binary.NativeEndian.Uint16([]byte{protocol >> 8, protocol & 0xff})
 	var ends [2]int
@@ -293,7 +289,7 @@ func Across(from, to string) error {
 	return Receive(ends[1])
 }
 
-// Receive returns an error that is unix.EAGAIN if nothing comes in.
+// Receive waits up to 100 ms for a packet. The error is unix.EAGAIN if none arrives.
 func Receive(socket int) error {
 	timeout := unix.NsecToTimeval((100 * time.Millisecond).Nanoseconds())
 	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {

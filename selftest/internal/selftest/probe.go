@@ -16,10 +16,10 @@ import (
 	bpf "github.com/seed-36717feb/libbpfgo"
 )
 
-// Cookie is what the programs know that ask for their cookie (include/selftest.h).
+// Cookie is the cookie that the programs compare theirs with (COOKIE in include/selftest.h).
 const Cookie = 0x1234567812345678
 
-// KernelFunction returns the address of a function of the kernel.
+// KernelFunction returns the address of a kernel function.
 func KernelFunction(name string) (uint64, error) {
 	symbols, err := os.Open("/proc/kallsyms")
 	if err != nil {
@@ -34,13 +34,14 @@ func KernelFunction(name string) (uint64, error) {
 	return 0, fmt.Errorf("the kernel has no function %s", name)
 }
 
-// SyscallFunction returns the name of the kernel's function for a system call.
+// SyscallFunction returns the name of the kernel function that implements a system call.
 func SyscallFunction(call string) string {
 	prefix := map[string]string{"amd64": "__x64_sys_", "arm64": "__arm64_sys_"}
 	return prefix[runtime.GOARCH] + call
 }
 
-// Clock runs attach with a perf event that gives samples of this thread, which belongs to the link.
+// Clock opens a perf event that samples this thread and calls attach with it. If attach succeeds, the link owns the
+// event.
 func Clock(attach func(fd int) (*bpf.BPFLink, error)) (*bpf.BPFLink, error) {
 	attr := unix.PerfEventAttr{
 		Type:   unix.PERF_TYPE_SOFTWARE,
@@ -59,15 +60,15 @@ func Clock(attach func(fd int) (*bpf.BPFLink, error)) (*bpf.BPFLink, error) {
 	return link, err
 }
 
-// Work takes the time of 500 samples of [Clock], if nothing else runs.
+// Work keeps the CPU busy for 50 ms: 500 samples of [Clock], if nothing else runs.
 func Work() error {
 	for begin := time.Now(); time.Since(begin) < 50*time.Millisecond; {
 	}
 	return nil
 }
 
-// MadeBy returns what an Attach method of a probe has returned, if the probe was made in that mode. An error of its
-// own is none by which a kernel could refuse to attach a program.
+// MadeBy checks that a probe was attached in the given mode. link and err are the results of the Attach method, which
+// MadeBy returns unless the check fails. An error of the check itself wraps no errno, so that no refusal matches it.
 func MadeBy(mode bpf.ProbeAttachMode, link *bpf.BPFLink, err error) (*bpf.BPFLink, error) {
 	if err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func MadeBy(mode bpf.ProbeAttachMode, link *bpf.BPFLink, err error) (*bpf.BPFLin
 	return link, nil
 }
 
-// inTracefs tells whether libbpf has made an event for this process in tracefs.
+// inTracefs reports whether libbpf has created a probe event for this process in tracefs.
 func inTracefs() (bool, error) {
 	for _, name := range []string{"kprobe_events", "uprobe_events"} {
 		events, err := os.ReadFile("/sys/kernel/tracing/" + name)

@@ -1,8 +1,8 @@
 package selftest
 
 /*
-// What uprobes are attached to. The static tracepoint libbpfgo:selftest has the argument n; its note is
-// what <sys/sdt.h> would write.
+// The functions that uprobes are attached to. The first has a static tracepoint, libbpfgo:selftest, with the argument
+// n. Its ELF note is the one that <sys/sdt.h> would emit.
 __attribute__((noinline)) int selftest_function(int n)
 {
 	__asm__ volatile("990: nop\n"
@@ -50,7 +50,7 @@ func Syscall() error {
 	return err
 }
 
-// FailingSyscall makes the system call getpgid, which gives ESRCH.
+// FailingSyscall makes the system call getpgid so that it fails with ESRCH.
 func FailingSyscall() error {
 	if _, err := unix.Getpgid(-1); !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("the group of no process: %w", err)
@@ -58,7 +58,7 @@ func FailingSyscall() error {
 	return nil
 }
 
-// CallFunction calls the functions that [Function] knows, with 41.
+// CallFunction calls the functions that [Function] finds, with the argument 41.
 func CallFunction() error {
 	if n := C.selftest_function(41) + C.selftest_other_function(41); n != 42+43 {
 		return fmt.Errorf("the functions return %d", n)
@@ -66,8 +66,8 @@ func CallFunction() error {
 	return nil
 }
 
-// Function returns this program's file and where a function of C's stands in it: "selftest_function", in
-// which the static tracepoint libbpfgo:selftest is, or "selftest_other_function".
+// Function returns the path of this program and the file offset of a C function in it: "selftest_function", which
+// contains the static tracepoint libbpfgo:selftest, or "selftest_other_function".
 func Function(name string) (path string, offset uint64, err error) {
 	path, err = os.Executable()
 	if err != nil {
