@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// A cpio writes an archive in the format "newc", which kernels unpack as their first file system. The
-// first error ends the writing.
+// A cpio writes an archive in the format "newc", the format of an initramfs. After the first error it writes nothing
+// more.
 type cpio struct {
 	w      io.Writer
 	err    error
@@ -40,15 +40,15 @@ func (c *cpio) end() {
 
 func (c *cpio) header(name string, mode, size int) {
 	c.inode++
-	// Magic, inode, mode, user, group, links, time, size, four numbers of devices, length of the name, no
-	// checksum.
+	// The fields are: magic, inode, mode, user, group, links, time, size, four device numbers, length of the name,
+	// checksum (unused).
 	c.write(fmt.Appendf(nil, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
 		c.inode, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(name)+1, 0))
 	c.write(append([]byte(name), 0))
 	c.align()
 }
 
-// align fills up to a multiple of 4.
+// align pads the archive to a multiple of 4 bytes.
 func (c *cpio) align() {
 	c.write(make([]byte, -c.offset&3))
 }

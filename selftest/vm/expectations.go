@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// Expectations are outcomes by test and kernel. Of the tests in Go test programs they have those that are skipped.
+// Expectations are the expected outcomes by test and kernel. Tests within a Go test program are listed only if they are
+// skipped.
 type expectations map[[2]string]string
 
-// parseExpectations reads a file of them: a test, a kernel and an outcome on each line.
+// parseExpectations reads the text of a file of expectations: a test, a kernel and an outcome on each line.
 func parseExpectations(text string) expectations {
 	e := make(expectations)
 	for line := range strings.Lines(text) {
@@ -24,7 +25,8 @@ func parseExpectations(text string) expectations {
 // String returns the file's text.
 func (e expectations) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "# What each selftest does on each kernel, written by make vmtest-all ARCH=%s UPDATE=1.\n", *arch)
+	fmt.Fprintf(&text, "# The expected outcome of each selftest on each kernel, written by make vmtest-all ARCH=%s UPDATE=1.\n",
+		*arch)
 	keys := slices.SortedFunc(maps.Keys(e), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
 	for _, key := range keys {
 		fmt.Fprintf(&text, "%-18s %-8s %s\n", key[0], key[1], e[key])
@@ -32,7 +34,7 @@ func (e expectations) String() string {
 	return text.String()
 }
 
-// update takes what has come of the tests that were to run, on the kernels that were to run.
+// update replaces the expectations for the selected tests on the table's kernels by the outcomes in the table.
 func (e expectations) update(t *table) {
 	maps.DeleteFunc(e, func(key [2]string, _ string) bool {
 		return chosen(key[0]) && slices.Contains(t.kernels, key[1])
@@ -44,7 +46,7 @@ func (e expectations) update(t *table) {
 	}
 }
 
-// missing returns a kernel of the expectations that isn't among these; the empty string if there is none.
+// missing returns a kernel that the expectations have and kernels doesn't, or the empty string.
 func (e expectations) missing(kernels []string) string {
 	for key := range e {
 		if !slices.Contains(kernels, key[1]) {
@@ -54,13 +56,13 @@ func (e expectations) missing(kernels []string) string {
 	return ""
 }
 
-// documents tells why a table of these kernels is no documentation: it lacks tests or kernels.
+// documents returns an error if the table of this run can't be the documentation: it lacks tests or kernels.
 func (e expectations) documents(kernels []string) error {
 	if *only != "" {
-		return fmt.Errorf("the document is of all tests: it can't be written with %s alone", *only)
+		return fmt.Errorf("the document must have all tests: it can't be written with %s alone", *only)
 	}
 	if kernel := e.missing(kernels); kernel != "" {
-		return fmt.Errorf("the document is of all kernels that %s has: it can't be written without %s", *expected, kernel)
+		return fmt.Errorf("the document must have all kernels in %s: it can't be written without %s", *expected, kernel)
 	}
 	return nil
 }

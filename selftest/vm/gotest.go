@@ -10,42 +10,43 @@ import (
 	"strings"
 )
 
-// isGoTest tells by its name whether a program is made by go test.
+// isGoTest reports whether a program is a Go test program, by its name.
 func isGoTest(path string) bool {
 	return filepath.Ext(path) == ".test"
 }
 
-// leftOut is the pattern of the tests that take long and depend little on the kernel, and of those that need the
-// sources, the go command or a program that isn't static.
+// leftOut is the pattern of the Go tests that don't run in the machine: those that take long and depend little on the
+// kernel, and those that need the sources, the go command or a dynamically linked program.
 const leftOut = "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCorrupted|Fuzz|TestTwoThousandPerfBuffers|TestCallsHoldTheirModule|" +
 	"TestImplementsLines|TestWideIntegersAreAll|TestOptionsAreAll|TestFilesWithoutCgo|TestCallbacksHaveTheirTypes|TestReadmeProgram|TestAttachUprobe|TestTargetDamaged|TestTargetHuge"
 
-// With goTestFlags, each line that tells what becomes of a test begins with goTestMark, whatever was printed
-// before it.
+// goTestFlags are the arguments of a Go test program. With test2json, goTestMark precedes each event of a test, such as
+// "--- PASS: TestName". It can follow other output on the same line.
 var goTestFlags = []string{"-test.v=test2json", "-test.timeout=8m", "-test.skip", leftOut}
 
 const goTestMark = "\x16"
 
-// programOf returns the name of the program that a test is in: a Go test is called libbpfgo.test/TestName.
+// programOf returns the name of the program that contains a test. A test in a Go test program has a name such as
+// libbpfgo.test/TestName.
 func programOf(test string) string {
 	program, _, _ := strings.Cut(test, "/")
 	return program
 }
 
-// logged is what stands before the first line of what a Go test logs.
+// logged matches the prefix of a message that a Go test logs: the source file and line.
 var logged = regexp.MustCompile(`(?m)^    \w+\.go:\d+: `)
 
-// How much is kept of a test's output, and of the output of all those in a Go test program that have failed.
+// How many bytes are kept of the output of one test, and of the output of all failed tests in a Go test program.
 const (
 	testOutput    = 4000
 	programOutput = 5 * testOutput
 )
 
-// summarize reads the output of a Go test program. It returns what those of its tests have printed that
-// have failed or not finished, and the program itself, and results of those that were skipped.
+// summarize reads the output of a Go test program. It returns the output of the tests that failed or didn't finish,
+// the output that belongs to no test, and the results of the skipped tests.
 func summarize(program string, output io.Reader) (rest string, skips []result, err error) {
-	texts := make(map[string]string) // by running test, and under "" the program's
-	test := ""                       // the one that prints
+	texts := make(map[string]string) // output by unfinished test; "" is the program outside of tests
+	test := ""                       // the test that the next output belongs to
 	lines := bufio.NewScanner(output)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -56,7 +57,8 @@ func summarize(program string, output io.Reader) (rest string, skips []result, e
 		if !ok {
 			continue
 		}
-		// As in "=== RUN   TestName", "--- PASS: TestName (0.01s)", and "=== NAME  " before the program's.
+		// Such as "=== RUN   TestName" and "--- PASS: TestName (0.01s)". "=== NAME  " without a name precedes output of
+		// the program outside of tests.
 		fields := append(strings.Fields(event), "", "", "")
 		name := fields[2]
 		switch fields[1] {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestSummarize(t *testing.T) {
-	// ^ is what marks the lines.
+	// ^ stands for goTestMark.
 	output := strings.ReplaceAll(`^=== RUN   TestGood
     a_test.go:1: well
 libbpf: of the good one
@@ -75,7 +75,7 @@ not finished: TestParallel
 	}
 }
 
-// A skip in a Go test program has to be expected, and to happen if it is.
+// A skip in a Go test program that isn't expected, and an expected one that doesn't happen, are reported.
 func TestSkipsInGoTests(t *testing.T) {
 	fill := func(code int, skips ...string) *table {
 		table := newTable([]string{"old"})
@@ -90,7 +90,7 @@ func TestSkipsInGoTests(t *testing.T) {
 	want := make(expectations)
 	want.update(good)
 	good.compare(want)
-	if text := good.String(); !good.ok() || !strings.Contains(text, "\na.test/TestSkips skips on old: because\n") {
+	if text := good.String(); !good.ok() || !strings.Contains(text, "\na.test/TestSkips was skipped on old: because\n") {
 		t.Error(text)
 	}
 	if text := want.String(); !strings.HasSuffix(text, "\na.test/TestSkips   old      skipped\n") {

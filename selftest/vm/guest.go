@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guest is what the machine's first process does: it prepares the machine, runs the tests, prints what
-// came of them, and switches the machine off.
+// guest is the main function of the machine's first process. It prepares the machine, runs the tests, prints their
+// results, and switches the machine off.
 func guest() {
 	if err := prepare(); err != nil {
 		fmt.Println("prepare:", err)
@@ -38,8 +38,8 @@ func guest() {
 			report(r)
 		}
 	}
-	report(result{}) // all were run
-	// Or the end of it would still be on its way when the machine goes off.
+	report(result{}) // marks the end: all tests have run
+	// Wait until the console has sent everything, or the end would be lost when the machine goes off.
 	if err := unix.IoctlSetInt(unix.Stdout, unix.TCSBRK, 1); err != nil {
 		fmt.Println("wait for the console:", err)
 	}
@@ -49,8 +49,8 @@ func guest() {
 	select {}
 }
 
-// versionOf returns a kernel's version: what uname -r says and, in parentheses, the version of Debian's package,
-// which uname -v says.
+// versionOf returns a kernel's version: the release (uname -r) and, in parentheses, the version of its Debian package,
+// which is part of uname -v.
 func versionOf(release, version string) string {
 	_, debian, _ := strings.Cut(version, "Debian ")
 	if fields := strings.Fields(debian); len(fields) > 0 {
@@ -70,7 +70,7 @@ func prepare() error {
 		}
 	}
 	errs = append(errs, up("lo"))
-	// Their names are in the order of loading.
+	// The modules' names sort in the order of loading.
 	modules, err := filepath.Glob("/modules/*.ko")
 	errs = append(errs, err)
 	for _, path := range modules {
@@ -81,7 +81,7 @@ func prepare() error {
 	return errors.Join(errs...)
 }
 
-// up switches a network interface on.
+// up brings a network interface up.
 func up(name string) error {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -105,14 +105,14 @@ func load(path string) error {
 	return unix.FinitModule(int(file.Fd()), "", 0)
 }
 
-// A test is a program with its arguments.
+// A test is a program and its arguments.
 type test struct {
 	name string
 	path string
 	args []string
 }
 
-// tests returns the tests that are to run: the selftest's cases and Go's test programs.
+// tests returns the selected tests: cases of the selftest and Go test programs.
 func tests() (all []test, err error) {
 	list, err := exec.Command(guestSelftest, "-list").Output()
 	for line := range strings.Lines(string(list)) {
@@ -127,8 +127,8 @@ func tests() (all []test, err error) {
 	return all, errors.Join(err, globErr)
 }
 
-// try runs a test in its program's folder, where Go's tests look for their data. It returns what came of it and,
-// after that, of the tests in it that were skipped.
+// try runs a test in its program's folder, where Go tests look for their data. It returns the test's result, followed
+// by the results of the skipped tests within a Go test program.
 func (t test) try() []result {
 	r := result{Test: t.name, Code: -1}
 	output, err := os.CreateTemp("", "output")
@@ -162,7 +162,7 @@ func (t test) try() []result {
 	return append([]result{r}, skips...)
 }
 
-// read returns the end of what a program has printed, and results of the tests in it that were skipped.
+// read returns the part of a program's output that its result keeps, and the results of the skipped tests within it.
 func read(path string, output *os.File) (text string, skips []result, err error) {
 	if _, err := output.Seek(0, io.SeekStart); err != nil {
 		return "", nil, err
@@ -178,7 +178,7 @@ func read(path string, output *os.File) (text string, skips []result, err error)
 	return string(data), nil, err
 }
 
-// report prints a result for the host, on a line of its own.
+// report prints a result for the host, on its own line.
 func report(r result) {
 	text, err := json.Marshal(r)
 	if err != nil {

@@ -1,12 +1,12 @@
-// Vm runs the selftests in virtual machines, on several kernels, and prints a table. Each kernel is a folder
-// with vmlinuz and modules, as scripts/vm-kernels makes it; the machine has nothing but an initial file
-// system with the selftest, Go's test programs, and this program as its /init. For another architecture than this
-// machine's, -init names this program in a form that was built for it.
+// Vm runs the selftests in virtual machines on several kernels and prints a table. Each kernel is a folder with vmlinuz
+// and modules, made by scripts/vm-kernels. A machine has no disk, only an initramfs with the selftest, the Go test
+// programs, and this program as /init. To run machines of another architecture, pass -init: the path of this program
+// built for that architecture.
 //
 //	vm -kernels build/kernels -selftest build/selftest -go-tests build/gotest -expected selftest/expected 6.1 6.12
 //
-// It exits with 0 if every machine has come to its end, no test has failed, each that the file of
-// expectations has on these kernels has passed or skipped as it says, and none has skipped on all its kernels.
+// The exit code is 0 if all machines ran all their tests, no test failed, each test has the outcome that the file of
+// expectations has for the kernel, and none was skipped on every kernel.
 package main
 
 import (
@@ -31,15 +31,15 @@ import (
 	"time"
 )
 
-// A result is what came of one test on one kernel.
+// A result is the result of one test on one kernel.
 type result struct {
 	Test    string
-	Code    int // the exit code; -1 without one
+	Code    int // the exit code; -1 if there is none
 	Seconds float64
-	Output  string // its end
+	Output  string // the end of the test's output
 }
 
-// What a test's exit code means.
+// The outcomes of a test.
 const (
 	passed  = "passed"
 	skipped = "skipped"
@@ -47,11 +47,11 @@ const (
 	notRun  = "not run" // there is no result
 )
 
-// codeSkipped is the exit code of a test that can't run; the reason stands behind skipMark.
+// codeSkipped is the exit code of a skipped test. skipMark precedes the reason in its output.
 const (
 	codeSkipped  = 77
 	skipMark     = "skipped: "
-	reasonLength = 400 // of what is shown of it
+	reasonLength = 400 // bytes of the reason that are shown
 )
 
 func (r result) outcome() string {
@@ -66,19 +66,19 @@ func (r result) outcome() string {
 	return failed
 }
 
-// reason returns on one line why a test was skipped.
+// reason returns why a test was skipped, as one line.
 func (r result) reason() string {
 	parts := strings.Split("\n"+r.Output, "\n"+skipMark)
 	text := strings.Join(strings.Fields(parts[len(parts)-1]), " ")
-	text = strings.TrimSuffix(text, ":") // what should follow is empty
+	text = strings.TrimSuffix(text, ":") // nothing follows the last colon
 	if len(text) > reasonLength {
 		text = strings.ToValidUTF8(text[:reasonLength], "") + "…"
 	}
 	return cmp.Or(text, "it doesn't say why")
 }
 
-// A line of the console with a result begins with mark; one with the kernel's version, with versionMark; and the one
-// with the names of the tests that are going to run, with testsMark.
+// The guest marks the lines that it prints for the host: mark precedes a result, versionMark the kernel's version, and
+// testsMark the names of the tests that will run.
 const (
 	mark        = "@result "
 	versionMark = "@version "
@@ -87,13 +87,13 @@ const (
 
 var (
 	arch       = flag.String("arch", runtime.GOARCH, "the machines' architecture, amd64 or arm64")
-	initFile   = flag.String("init", "/proc/self/exe", "this program, built for that architecture")
-	kernelsDir = flag.String("kernels", "", "folder of the kernels' folders")
-	selftest   = flag.String("selftest", "", "the program with the selftests")
-	goTests    = flag.String("go-tests", "", "folder of Go's test programs, each where its package is, and of their testdata")
+	initFile   = flag.String("init", "/proc/self/exe", "path of this program, built for that architecture")
+	kernelsDir = flag.String("kernels", "", "folder that contains the kernels' folders")
+	selftest   = flag.String("selftest", "", "path of the selftest program")
+	goTests    = flag.String("go-tests", "", "folder of the Go test programs, each at its package's path, and of testdata")
 	expected   = flag.String("expected", "", "file of the expected outcomes")
-	update     = flag.Bool("update", false, "write what comes of the tests into that file")
-	only       = flag.String("test", "", "run these tests alone, with spaces or commas between them")
+	update     = flag.Bool("update", false, "write the outcomes to the file of expected outcomes")
+	only       = flag.String("test", "", "run only these tests, separated by spaces or commas")
 	document   = flag.String("document", "", "write the table to this file, in Markdown")
 	libbpf     = flag.String("libbpf", "", "libbpf's version, for the document")
 	timeLimit  = flag.Duration("timeout", 20*time.Minute, "how long a machine may run")
@@ -136,7 +136,7 @@ func run(w io.Writer, kernels []string) (bool, error) {
 		return false, err
 	}
 	table := newTable(kernels)
-	// An emulated machine keeps one processor busy.
+	// An emulated machine keeps one processor busy, so run one machine per processor.
 	free := make(chan struct{}, runtime.NumCPU())
 	var booted sync.WaitGroup
 	for _, kernel := range kernels {
@@ -157,7 +157,7 @@ func run(w io.Writer, kernels []string) (bool, error) {
 	table.compare(want)
 	fmt.Fprint(w, table)
 	if (*update || *document != "") && !sound {
-		return false, errors.New("nobody expects a failure: nothing was written")
+		return false, errors.New("a machine or a test failed: nothing was written")
 	}
 	if *update {
 		if err := os.WriteFile(*expected, []byte(want.String()), 0o644); err != nil {
@@ -172,17 +172,17 @@ func run(w io.Writer, kernels []string) (bool, error) {
 	return table.ok(), nil
 }
 
-// named returns the tests that are to run alone.
+// named returns the names in -test.
 func named() []string {
 	return strings.FieldsFunc(*only, func(c rune) bool { return c == ' ' || c == ',' })
 }
 
-// chosen tells whether a test, or the program that it is in, is to run.
+// chosen reports whether a test, or the program that contains it, is selected by -test. Without -test, all are.
 func chosen(test string) bool {
 	return *only == "" || slices.Contains(named(), programOf(test))
 }
 
-// goPrograms returns the paths of Go's test programs that are to run.
+// goPrograms returns the paths of the selected Go test programs in a folder.
 func goPrograms(dir string) (paths []string, err error) {
 	for _, pattern := range []string{dir + "/*.test", dir + "/*/*.test"} {
 		found, err := filepath.Glob(pattern)
@@ -194,19 +194,20 @@ func goPrograms(dir string) (paths []string, err error) {
 	return slices.DeleteFunc(paths, func(path string) bool { return !chosen(filepath.Base(path)) }), nil
 }
 
-// A machine is what depends on the architecture.
+// A machine has the settings of QEMU that depend on the architecture.
 type machine struct {
 	qemu, board, console string
-	processor            string // the emulated one
+	processor            string // without KVM
 }
 
 var machines = map[string]machine{
 	"amd64": {qemu: "qemu-system-x86_64", board: "pc", console: "ttyS0", processor: "max"},
-	// Signing pointers as the architecture says takes most of an emulation's time.
+	// QEMU emulates the architecture's own algorithm of pointer authentication so slowly that it takes most of the time;
+	// pauth-impdef selects a fast one.
 	"arm64": {qemu: "qemu-system-aarch64", board: "virt,gic-version=max", console: "ttyAMA0", processor: "max,pauth-impdef=on"},
 }
 
-// kvm tells that the host seems to have virtualization.
+// kvm is true while the host appears to have KVM.
 var kvm atomic.Bool
 
 func init() {
@@ -217,19 +218,19 @@ func init() {
 	}
 }
 
-// startLimit is how long a machine may take until its kernel runs our program, where that takes a second: there are
-// hosts whose virtualization is there and hangs.
+// startLimit limits how long a machine with KVM may take until its kernel runs this program, which usually takes a
+// second. On some hosts KVM exists but a machine hangs.
 var startLimit = 20 * time.Second
 
-// A session is what a machine has told of itself.
+// A session is what a machine reported on its console.
 type session struct {
 	version string
-	tests   []string // the names of those that it was going to run
+	tests   []string // names of the tests that it started to run
 	results map[string]result
-	ended   bool // it has run them all
+	ended   bool // it has run all tests
 }
 
-// boot runs the tests on a kernel.
+// boot runs the tests on a kernel, with KVM if possible.
 func boot(kernel string, programs []string) (session, error) {
 	image, err := os.CreateTemp("", "initramfs")
 	if err != nil {
@@ -249,11 +250,11 @@ func boot(kernel string, programs []string) (session, error) {
 		kvm.Store(false)
 		fmt.Fprintln(os.Stderr, "vm: emulating, instead of KVM:", err)
 	}
-	// One thread: the emulation of several races with kernels that change their own code.
+	// Emulate all processors in one thread: with several, QEMU races with kernels that modify their own code.
 	return emulate("tcg,thread=single", machines[*arch].processor, dir, image.Name(), *timeLimit, *timeLimit)
 }
 
-// emulate runs a machine to its end, for which it has so much time, and so much to start.
+// emulate runs a machine to its end. toStart limits the time until this program runs in it, toEnd the whole time.
 func emulate(accelerator, processor, dir, image string, toStart, toEnd time.Duration) (session, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -279,21 +280,21 @@ func emulate(accelerator, processor, dir, image string, toStart, toEnd time.Dura
 	case err != nil:
 		err = fmt.Errorf("%s: %w: %s", machine.qemu, err, errs.String())
 	case !ran.ended:
-		err = errors.New("the machine has ended before the tests")
+		err = errors.New("the machine ended before all tests had run")
 	default:
 		return ran, nil
 	}
 	return ran, fmt.Errorf("%w\n%s", err, tail(noise(console.text), 3000))
 }
 
-// A console keeps what a machine prints, and stops a timer once our program runs in it.
+// A console keeps the output of a machine and stops a timer once this program runs in the machine.
 type console struct {
 	text    []byte
 	started *time.Timer
 }
 
 func (c *console) Write(text []byte) (int, error) {
-	// A line may come in pieces.
+	// The mark may be split between two writes.
 	from := max(0, len(c.text)-len(versionMark))
 	c.text = append(c.text, text...)
 	if bytes.Contains(c.text[from:], []byte(versionMark)) {
@@ -302,19 +303,20 @@ func (c *console) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// noise returns what is on a machine's console besides results.
+// noise returns the lines of a machine's console that aren't results.
 func noise(output []byte) string {
 	lines := slices.Collect(strings.Lines(string(output)))
 	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, mark) }), "")
 }
 
-// Where the tests are in the machine.
+// The paths of the tests in the machine.
 const (
 	guestSelftest = "/selftest"
 	guestGoTests  = "/gotests"
 )
 
-// guestArguments are those that this program gets in the machine from the kernel, in which one can't have a space.
+// guestArguments returns this program's arguments in the machine, as the end of the kernel's command line. Such an
+// argument can't contain a space.
 func guestArguments() string {
 	if *only == "" {
 		return ""
@@ -322,7 +324,7 @@ func guestArguments() string {
 	return " -- -test=" + strings.Join(named(), ",")
 }
 
-// pack writes the initial file system.
+// pack writes the initramfs.
 func pack(image *os.File, dir string, programs []string) error {
 	buffered := bufio.NewWriter(image)
 	archive := &cpio{w: buffered}
@@ -355,7 +357,7 @@ func pack(image *os.File, dir string, programs []string) error {
 	return errors.Join(archive.err, buffered.Flush())
 }
 
-// parse reads the console of a machine.
+// parse reads a session from the output of a machine's console.
 func parse(output []byte) session {
 	ran := session{results: make(map[string]result)}
 	for line := range strings.Lines(string(output)) {
@@ -385,17 +387,17 @@ func tail(text string, size int) string {
 type table struct {
 	kernels []string
 
-	mutex    sync.Mutex // of what follows, while machines run
+	mutex    sync.Mutex // protects the fields below while machines run
 	versions map[string]string
 	results  map[string]map[string]result // by test and kernel
-	wrong    []string                     // what isn't as expected
+	wrong    []string                     // what differs from the expectations, and other failures
 }
 
 func newTable(kernels []string) *table {
 	return &table{kernels: kernels, versions: make(map[string]string), results: make(map[string]map[string]result)}
 }
 
-// add takes what a machine with that kernel has told, and the error that it has ended with.
+// add adds the session of a kernel's machine, and the error with which the machine ended.
 func (t *table) add(kernel string, ran session, err error) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -416,7 +418,7 @@ func (t *table) add(kernel string, ran session, err error) {
 	}
 }
 
-// release returns a kernel's version without that of its package.
+// release returns a kernel's release, without the package's version.
 func (t *table) release(kernel string) string {
 	release, _, _ := strings.Cut(t.versions[kernel], " ")
 	return release
@@ -426,12 +428,13 @@ func (t *table) tests() []string {
 	return slices.Sorted(maps.Keys(t.results))
 }
 
-// programs are the tests but those in Go test programs.
+// programs returns the names of all tests except those within Go test programs.
 func (t *table) programs() []string {
 	return slices.DeleteFunc(t.tests(), func(test string) bool { return test != programOf(test) })
 }
 
-// outcome returns what a test has done on a kernel. A Go test that was not skipped has done what its program has.
+// outcome returns the outcome of a test on a kernel. A test within a Go test program that has no result wasn't skipped:
+// it has the outcome of its program.
 func (t *table) outcome(test, kernel string) string {
 	r, ok := t.results[test][kernel]
 	if !ok {
@@ -440,8 +443,9 @@ func (t *table) outcome(test, kernel string) string {
 	return r.outcome()
 }
 
-// compare notes what isn't as expected. A test that only the expectations have wasn't run, and one that every
-// kernel skips tests nothing.
+// compare adds the differences from the expectations to wrong. A test that exists only in the expectations counts as
+// not run. A test that is skipped on every kernel is wrong too, because it tests nothing; this is checked only if all
+// tests ran on all kernels of the expectations.
 func (t *table) compare(want expectations) {
 	tests := t.tests()
 	for key := range want {
@@ -460,7 +464,7 @@ func (t *table) compare(want expectations) {
 			case notRun:
 				missing = append(missing, test)
 			default:
-				t.wrong = append(t.wrong, fmt.Sprintf("%s on %s has %s, expected is that it has %s", test, kernel, got, expected))
+				t.wrong = append(t.wrong, fmt.Sprintf("%s on %s: %s, expected: %s", test, kernel, got, expected))
 			}
 		}
 		if len(missing) > 0 {
@@ -472,7 +476,7 @@ func (t *table) compare(want expectations) {
 	}
 	for _, test := range t.programs() {
 		if !slices.ContainsFunc(t.kernels, func(kernel string) bool { return t.outcome(test, kernel) != skipped }) {
-			t.wrong = append(t.wrong, test+" has skipped on every kernel")
+			t.wrong = append(t.wrong, test+" is skipped on every kernel")
 		}
 	}
 }
@@ -493,7 +497,7 @@ func (t *table) count(outcome string) int {
 	return n
 }
 
-// String returns the table, the reasons of skips, the output of what has failed, and the totals.
+// String returns the table, the reasons of skips, the output of failed tests, and the totals.
 func (t *table) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%-18s", "")
@@ -514,10 +518,10 @@ func (t *table) String() string {
 		fmt.Fprintln(&text)
 	}
 	t.each(skipped, func(r result, kernel string) {
-		fmt.Fprintf(&text, "\n%s skips on %s: %s\n", r.Test, kernel, r.reason())
+		fmt.Fprintf(&text, "\n%s was skipped on %s: %s\n", r.Test, kernel, r.reason())
 	})
 	t.each(failed, func(r result, kernel string) {
-		fmt.Fprintf(&text, "\n%s has failed on %s with exit code %d:\n%s\n", r.Test, kernel, r.Code, r.Output)
+		fmt.Fprintf(&text, "\n%s failed on %s with exit code %d:\n%s\n", r.Test, kernel, r.Code, r.Output)
 	})
 	for _, wrong := range t.wrong {
 		fmt.Fprintf(&text, "\n%s\n", wrong)
@@ -527,7 +531,7 @@ func (t *table) String() string {
 	return text.String()
 }
 
-// each calls f for the results of that outcome, kernel by kernel.
+// each calls f for each result with the outcome, kernel by kernel.
 func (t *table) each(outcome string, f func(r result, kernel string)) {
 	for _, kernel := range t.kernels {
 		for _, test := range t.tests() {
@@ -541,9 +545,11 @@ func (t *table) each(outcome string, f func(r result, kernel string)) {
 // markdown returns the table for the documentation.
 func (t *table) markdown(now time.Time) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "# What works on which kernel\n\nMeasured by `make vmtest-all ARCH=%s DOC=1` on %s with libbpf %s:\n"+
-		"each selftest (`selftest/`), and the Go tests of each package (`*.test`), but for those that match\n`%s`,\n"+
-		"in a virtual machine of each kernel, whose Debian package has the version in parentheses.\n\n| |",
+	fmt.Fprintf(&text, "# What works on which kernel\n\nMeasured by `make vmtest-all ARCH=%s DOC=1` on %s with libbpf %s."+
+		" Each selftest (`selftest/`) and\n"+
+		"the Go tests of each package (`*.test`) ran in a virtual machine of each kernel. The version of the kernel's\n"+
+		"Debian package is in parentheses. A dash means that the test was skipped. Go tests whose names match\n`%s`\n"+
+		"were left out.\n\n| |",
 		*arch, now.Format(time.DateOnly), *libbpf, leftOut)
 	for _, kernel := range t.kernels {
 		fmt.Fprintf(&text, " %s |", t.versions[kernel])

@@ -97,7 +97,7 @@ func TestTable(t *testing.T) {
 		kernels []string
 		wrong   []string
 	}{
-		{"", []string{"old", "new"}, []string{"b has skipped on every kernel"}},
+		{"", []string{"old", "new"}, []string{"b is skipped on every kernel"}},
 		{"", []string{"old"}, nil},
 		{"b", []string{"old", "new"}, nil},
 	} {
@@ -116,7 +116,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// set changes a variable for the time of the test.
+// set changes a variable until the end of the test.
 func set[T any](t *testing.T, variable *T, value T) {
 	before := *variable
 	*variable = value
@@ -140,7 +140,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// The machine "test" prints the console that stands in the kernel's folder.
+// The machine "test" is a script that prints the console output stored as the kernel's vmlinuz.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -204,7 +204,7 @@ func TestRun(t *testing.T) {
 	check(true, []string{"old", "new"})
 	wantExpected("a old passed", "a new passed", "b old skipped", "b new passed")
 
-	// What isn't run stays.
+	// An update keeps the expectations for kernels and tests that didn't run.
 	prints("new", a+bSkips+end)
 	check(true, []string{"new"})
 	wantExpected("a old passed", "a new passed", "b old skipped", "b new skipped")
@@ -224,7 +224,7 @@ func TestRun(t *testing.T) {
 		t.Error("a document was written")
 	}
 
-	// The second machine is shown though the first one ends in its second test.
+	// The second machine's results are shown although the first one ends during its second test.
 	prints("old", a+"Kernel panic - not syncing")
 	prints("new", a+bPasses+end)
 	*document = ""
@@ -253,7 +253,7 @@ func TestCpio(t *testing.T) {
 	if string(data[:6]) != "070701" || string(data[header:header+4]) != "dir\x00" {
 		t.Errorf("%q", data)
 	}
-	second := header + 4 + 2 // filled up to 116
+	second := header + 4 + 2 // padded to 116
 	if string(data[second:second+6]) != "070701" || string(data[second+54:second+62]) != "00000005" {
 		t.Errorf("%q", data[second:])
 	}
@@ -266,7 +266,7 @@ func TestCpio(t *testing.T) {
 	}
 }
 
-// A machine with KVM that doesn't start is emulated instead, but not one that breaks later.
+// A machine that doesn't start with KVM is emulated instead. One that breaks later isn't.
 func TestEmulatesWithoutKVM(t *testing.T) {
 	for name, test := range map[string]struct {
 		script, version, err string
