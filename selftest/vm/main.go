@@ -383,7 +383,7 @@ func tail(text string, size int) string {
 	return text[max(0, len(text)-size):]
 }
 
-// A table holds the results of all kernels.
+// A table has the results of all kernels.
 type table struct {
 	kernels []string
 
