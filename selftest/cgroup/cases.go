@@ -1,4 +1,4 @@
-// Package cgroup has selftests of programs at the hooks of cgroups.
+// Package cgroup has the selftests of programs that are attached to cgroups.
 package cgroup
 
 import (
@@ -16,23 +16,23 @@ import (
 //go:embed *.bpf.o
 var objects embed.FS
 
-// Cases are selftests of programs at the hooks of cgroups.
+// Cases are the selftests of programs that are attached to cgroups.
 var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	{
 		Name:   "cgroup-connect",
-		Checks: "a program refuses the connections of the processes of a cgroup",
+		Checks: "a program denies connections to the processes of a cgroup",
 		Needs:  inCgroup,
 		Run:    denied(selftest.Connect, map[string]error{"prog": unix.EPERM}),
 	},
 	{
 		Name:   "cgroup-dev",
-		Checks: "a program decides on the devices that the processes of a cgroup open",
+		Checks: "a program controls which devices the processes of a cgroup can open",
 		Needs:  inCgroup,
 		Run:    denied(openZero, map[string]error{"prog": unix.EPERM}),
 	},
 	{
 		Name:   "cgroup-legacy",
-		Checks: "a program that is attached without a link sees what the processes of a cgroup send",
+		Checks: "a program attached without a link sees the packets that the processes of a cgroup send",
 		Needs:  inCgroup,
 		Run: func(t *selftest.Test) error {
 			return t.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
@@ -42,20 +42,20 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "cgroup-order",
-		Checks:   "a program runs before another one of its cgroup that was attached earlier, if it is asked for",
+		Checks:   "with BPF_F_BEFORE, a program runs before another one that was attached to its cgroup earlier",
 		Needs:    []selftest.Need{selftest.Libbpf(1, 6), selftest.Network, selftest.Cgroup},
-		Refusals: selftest.Refusals{selftest.Attaching: {unix.EINVAL}}, // as Linux 6.1 does
+		Refusals: selftest.Refusals{selftest.Attaching: {unix.EINVAL}}, // Linux 6.1
 		Run:      order,
 	},
 	{
 		Name:   "cgroup-skb",
-		Checks: "a program sees what comes in for the processes of a cgroup",
+		Checks: "a program sees the packets that the processes of a cgroup receive",
 		Needs:  inCgroup,
 		Run:    watches(selftest.Datagram),
 	},
 	{
 		Name:   "cgroup-sock",
-		Checks: "programs watch, and decide on, the making and binding of the sockets of a cgroup",
+		Checks: "programs watch and control how sockets of a cgroup are created and bound",
 		Needs:  inCgroup,
 		Run: denied(datagrams, map[string]error{
 			"create": unix.EPERM, "release": nil, "post_bind4": unix.EPERM, "post_bind6": unix.EPERM,
@@ -63,7 +63,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "cgroup-sock-addr",
-		Checks: "programs watch, and decide on, the addresses that the sockets of a cgroup deal with",
+		Checks: "programs watch and control the addresses that sockets of a cgroup bind to, connect to and send to",
 		Needs:  inCgroup,
 		Run: denied(datagrams, map[string]error{
 			"bind4": unix.EPERM, "bind6": unix.EPERM,
@@ -82,19 +82,19 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "cgroup-sockopt",
-		Checks: "programs decide on the socket options of the processes of a cgroup",
+		Checks: "programs control which socket options the processes of a cgroup can get and set",
 		Needs:  inCgroup,
 		Run:    denied(socketOptions, map[string]error{"getsockopt": unix.EPERM, "setsockopt": unix.EPERM}),
 	},
 	{
 		Name:   "cgroup-sysctl",
-		Checks: "a program decides on the settings of the kernel that the processes of a cgroup read",
+		Checks: "a program controls which sysctl settings the processes of a cgroup can read",
 		Needs:  inCgroup,
 		Run:    denied(readSetting, map[string]error{"prog": unix.EPERM}),
 	},
 	{
 		Name:     "cgroup-unix",
-		Checks:   "programs watch, and decide on, the addresses that the Unix sockets of a cgroup deal with",
+		Checks:   "programs watch and control the addresses that Unix sockets of a cgroup connect to and send to",
 		Refusals: selftest.Refusals{selftest.Loading: {unix.EINVAL}}, // before Linux 6.7
 		Needs:    inCgroup,
 		Run: denied(unixDatagram, map[string]error{
@@ -104,7 +104,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "lsm-cgroup",
-		Checks: "a program at a security hook decides for the processes of a cgroup alone",
+		Checks: "a program at a security hook runs only for the processes of a cgroup",
 		Needs:  []selftest.Need{selftest.LSM, selftest.Network, selftest.Cgroup},
 		Refusals: selftest.Refusals{
 			selftest.Loading:   {selftest.Locked},
@@ -116,16 +116,15 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 
 var inCgroup = []selftest.Need{selftest.Network, selftest.Cgroup}
 
-// watches returns a case's function for a program that is attached to the process's cgroup and sees what provoke
-// does.
+// watches returns the function of a case: a program that is attached to the process's cgroup counts what provoke does.
 func watches(provoke func() error) func(*selftest.Test) error {
 	return func(t *selftest.Test) error {
 		return t.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) { return prog.AttachCgroup(t.Cgroup) }, provoke)
 	}
 }
 
-// denied returns a case's function for programs each of which, attached to the process's cgroup, makes an operation
-// fail with the program's error.
+// denied returns the function of a case with several programs. While one of them is attached to the process's cgroup,
+// the operation fails with the program's error. A nil error is for a program that only watches.
 func denied(operation func() error, programs map[string]error) func(*selftest.Test) error {
 	return func(t *selftest.Test) error {
 		for program, want := range programs {
@@ -140,7 +139,7 @@ func denied(operation func() error, programs map[string]error) func(*selftest.Te
 	}
 }
 
-// datagrams sends datagrams by IPv4 and IPv6.
+// datagrams sends datagrams over IPv4 and IPv6.
 func datagrams() error {
 	return errors.Join(selftest.Datagram(), selftest.DatagramTo(&unix.SockaddrInet6{Addr: [16]byte{15: 1}}))
 }
@@ -162,7 +161,7 @@ func readSetting() error {
 	return err
 }
 
-// socketOptions sets an option of a socket, and asks for it.
+// socketOptions sets an option of a socket and gets it.
 func socketOptions() error {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -198,7 +197,7 @@ func order(t *selftest.Test) error {
 		return err
 	}
 	if n, err := selftest.Hits(module, 0); err != nil || n != 2 {
-		return fmt.Errorf("the program that was to be second was number %d, %v", n, err)
+		return fmt.Errorf("the program that should be second was number %d, %v", n, err)
 	}
 	return nil
 }

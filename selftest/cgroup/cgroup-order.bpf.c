@@ -7,7 +7,7 @@ static int order = 0;
 SEC("cgroup/connect4")
 int late(struct bpf_sock_addr *ctx)
 {
-	hit(0, ++order); /* 2, behind the other one */
+	hit(0, ++order); /* 2, if it runs after the other one */
 	return 1;
 }
 

@@ -1,5 +1,5 @@
-/* What TCP congestion controls consist of, beside the function init by which they tell that they
- * are used. */
+/* The functions that every TCP congestion control needs. The selftests add init, by which they see
+ * that a congestion control is used. */
 #ifndef SELFTEST_CONGESTION_H
 #define SELFTEST_CONGESTION_H
 

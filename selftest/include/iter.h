@@ -1,4 +1,4 @@
-/* What the iterators of the selftests share. */
+/* Definitions shared by the selftests' iterators. */
 #ifndef SELFTEST_ITER_H
 #define SELFTEST_ITER_H
 
@@ -8,7 +8,7 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 } __attribute__((preserve_access_index));
 
-/* Writes a line with a number. */
+/* Writes a number as one line of the iterator's output. */
 static inline void print(struct bpf_iter_meta *meta, __u64 n)
 {
 	static const char format[] = "%llu\n";

@@ -1,4 +1,4 @@
-/* What the programs of the selftests share. */
+/* Definitions shared by the selftests' programs. */
 #ifndef SELFTEST_H
 #define SELFTEST_H
 
@@ -11,10 +11,10 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-/* The process that the test is, by selftest.Test.Load(). */
+/* The id of the selftest's process, set by selftest.Test.Load(). */
 const volatile __u32 target_pid = 0;
 
-/* What the test sees of its programs, by selftest.Hits(). */
+/* Counters that the programs increase and selftest.Hits() reads. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 8);
@@ -35,7 +35,7 @@ static inline void hit(__u32 key, __u64 n)
 		__sync_fetch_and_add(count, n);
 }
 
-/* Counts a call if it is the test's process that made it. */
+/* Counts a call if it was made by the selftest's process. */
 static inline int hit_if_target(void)
 {
 	if (is_target())
@@ -43,10 +43,10 @@ static inline int hit_if_target(void)
 	return 0;
 }
 
-/* What selftest.Cookie is. */
+/* The same number as selftest.Cookie. */
 #define COOKIE 0x1234567812345678
 
-/* Counts a call of the test's process if the program was attached with the cookie. */
+/* Counts a call made by the selftest's process if the program was attached with the cookie. */
 static inline int hit_if_cookie(void *ctx)
 {
 	return bpf_get_attach_cookie(ctx) == COOKIE ? hit_if_target() : 0;

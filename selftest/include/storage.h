@@ -1,10 +1,10 @@
-/* What the programs share that store something with an object of the kernel's. */
+/* Shared by the programs that use a local storage map: its elements belong to kernel objects. */
 #ifndef SELFTEST_STORAGE_H
 #define SELFTEST_STORAGE_H
 
 #include "selftest.h"
 
-/* Stores 7, and counts if the process has stored 1000, as selftest.Storage() wants it. */
+/* Counts if the process has stored 1000, and stores 7 otherwise. selftest.Storage() checks both. */
 static inline void store(__u64 *value)
 {
 	if (value && *value == 1000)

@@ -25,7 +25,7 @@ int prog(struct bpf_iter__cgroup *ctx)
 	return 0;
 }
 
-/* Tells whether the kernel knows the order. */
+/* Returns 1 if the kernel supports the order BPF_CGROUP_ITER_CHILDREN. */
 SEC("raw_tp")
 int has_children(void *ctx)
 {

@@ -49,7 +49,7 @@ func bpfObjects(t *selftest.Test) error {
 	return nil
 }
 
-// id returns the number by which the kernel knows what fd is a descriptor of.
+// id returns the kernel's id of the map, program or link that fd is a descriptor of.
 func id(fd int) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
 	if err != nil {
@@ -71,7 +71,7 @@ func cgroups(t *selftest.Test) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(child)) }()
-	// A cgroup's id is its folder's number.
+	// A cgroup's id is the inode number of its folder.
 	var ids [3]uint64
 	for i, folder := range []string{filepath.Dir(path), path, child} {
 		var stat unix.Stat_t
@@ -114,7 +114,7 @@ func cgroups(t *selftest.Test) (err error) {
 		} {
 			got, err := selftest.Iterate(module, "prog", opts)
 			if err != nil || !slices.Equal(got, test.want) {
-				return fmt.Errorf("with %+v, the iterator gives %v instead of %v, %v", opts, got, test.want, err)
+				return fmt.Errorf("with %+v, the iterator returns %v instead of %v, %v", opts, got, test.want, err)
 			}
 		}
 	}
@@ -176,7 +176,7 @@ func tasks(t *selftest.Test) error {
 	}
 	one, err := selftest.Iterate(module, "prog", bpf.IterOpts{Tid: unix.Gettid()})
 	if err != nil || !slices.Equal(one, []uint64{self}) {
-		return fmt.Errorf("with a thread of process %d, the iterator gives %v, %v", self, one, err)
+		return fmt.Errorf("with a thread of process %d, the iterator returns %v, %v", self, one, err)
 	}
 	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
@@ -186,7 +186,7 @@ func tasks(t *selftest.Test) error {
 	for _, opts := range []bpf.IterOpts{{Pid: os.Getpid()}, {PidFd: pidfd}} {
 		threads, err := selftest.Iterate(module, "prog", opts)
 		if err != nil || len(threads) == 0 || slices.ContainsFunc(threads, func(pid uint64) bool { return pid != self }) {
-			return fmt.Errorf("with %+v, the iterator gives %v, %v", opts, threads, err)
+			return fmt.Errorf("with %+v, the iterator returns %v, %v", opts, threads, err)
 		}
 	}
 	return nil
@@ -205,7 +205,7 @@ func sockets(t *selftest.Test) error {
 		}
 		port := address.(*unix.SockaddrInet4).Port
 		got, err := selftest.Iterate(module, "prog", bpf.IterOpts{})
-		// The one that listens and the two ends.
+		// The listening socket and the two ends of the connection.
 		if err != nil || len(got) != 3 || !slices.Contains(got, uint64(port)) {
 			return fmt.Errorf("the ports are %v without %d, %v", got, port, err)
 		}

@@ -2,7 +2,7 @@
 
 #include "../include/selftest.h"
 
-/* Where the process has the arena. */
+/* The address of the arena in the process. */
 const volatile __u64 address = 0;
 
 struct {
@@ -19,8 +19,9 @@ int prog(void *ctx)
 	if (!is_target())
 		return 0;
 	/*
-	 * Clang has pointers into arenas since version 19: r1 = addr_space_cast(r1, 0, 1). The
-	 * arena is the one that the program has to do with.
+	 * The encoded instruction is r1 = addr_space_cast(r1, 0, 1), which Clang knows since
+	 * version
+	 * 19. The operand &arena isn't used: the program must reference its arena.
 	 */
 	asm volatile("r1 = %1;"
 		     ".byte 0xbf, 0x11, 1, 0, 1, 0, 0, 0;"

@@ -1,4 +1,4 @@
-// Package maps has selftests of each kind of map, and of what can be done with maps.
+// Package maps has the selftests of each type of map, and of operations on maps.
 package maps
 
 import (
@@ -12,72 +12,72 @@ import (
 //go:embed *.bpf.o
 var objects embed.FS
 
-// Cases are selftests of each kind of map, and of what can be done with maps.
+// Cases are the selftests of each type of map, and of operations on maps.
 var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	{
 		Name:     "arena",
-		Checks:   "a program and the process use the same memory",
+		Checks:   "a program and the process share the memory of an arena",
 		Refusals: selftest.Refusals{selftest.Loading: {syscall.EINVAL}}, // before Linux 6.9
 		Run:      arena,
 	},
 	{
 		Name:   "map-array",
-		Checks: "an array map has all its elements from the beginning, and keeps them",
+		Checks: "an array map has all its elements from the start, and they can't be deleted",
 		Run:    array,
 	},
 	{
 		Name:   "map-batch",
-		Checks: "operations on many elements work, and tell how far they came",
+		Checks: "batch operations work, and return how many elements they processed",
 		Run:    batch,
 	},
 	{
 		Name:   "map-bloom",
-		Checks: "a bloom filter knows what was put into it, and little else",
+		Checks: "a Bloom filter finds the values that were added, and few others",
 		Run:    bloom,
 	},
 	{
 		Name:   "map-cgroup-array",
-		Checks: "a program knows whether it runs for a process of the cgroup that the process has put into a map",
+		Checks: "a program checks whether it runs for a process of a cgroup that is in a map",
 		Needs:  []selftest.Need{selftest.Cgroup},
 		Run:    cgroupArray,
 	},
 	{
 		Name:   "map-cgroup-storage",
-		Checks: "the process reads and changes what a program stores with the cgroup that it is attached to, once and for each CPU",
+		Checks: "the process reads and changes a program's storage of the cgroup that it is attached to, shared and per CPU",
 		Needs:  []selftest.Need{selftest.Network, selftest.Cgroup},
 		Run:    cgroupStorage,
 	},
 	{
 		Name:   "map-cgrp-storage",
-		Checks: "the process reads, by a descriptor of it, what a program stores with its cgroup, and the other way round",
+		Checks: "a program and the process read each other's values in the storage of a cgroup",
 		Needs:  []selftest.Need{selftest.Map(bpf.MapTypeCgrpStorage), selftest.Cgroup},
 		Run:    cgrpStorage,
 	},
 	{
 		Name:     "map-cpu-flags",
-		Checks:   "one value is written for all CPUs, and read and written for one of them",
+		Checks:   "a value of a per-CPU map is written for all CPUs at once, and read and written for a single CPU",
 		Refusals: selftest.Refusals{selftest.Using: {syscall.EINVAL}}, // before Linux 7.0
 		Run:      cpuFlags,
 	},
 	{
 		Name:   "map-devmap",
-		Checks: "a program sends packets on to the interface or the CPU that the process has put into a map",
+		Checks: "a program redirects packets to an interface or a CPU that is in a map",
 		Needs:  []selftest.Need{selftest.Network},
 		Run:    devmap,
 	},
 	{
 		Name:   "map-hash",
-		Checks: "the process and a program see what the other one writes to a hash map",
+		Checks: "the process and a program read each other's values in a hash map",
 		Run:    hash,
 	},
 	{
 		Name:   "map-in-map",
-		Checks: "a program finds maps in an array and a hash of maps, set before and after the load",
+		Checks: "a program finds the inner maps of an array and a hash of maps that were set before and after the load",
 		Run:    inMap,
 	},
 	{
 		Name:   "map-inode-storage",
-		Checks: "the process reads, by a descriptor of it, what a program stores with a file, and the other way round",
+		Checks: "a program and the process read each other's values in the storage of a file",
 		Needs:  []selftest.Need{selftest.LSM},
 		Refusals: selftest.Refusals{
 			selftest.Loading:   {selftest.Locked, selftest.ENOTSUPP},
@@ -87,97 +87,97 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "map-insn-array",
-		Checks: "the process learns from a map where the instructions of a program, which it has put into it, are after the load",
+		Checks: "a map of instruction numbers has the positions of these instructions after the load",
 		Needs:  []selftest.Need{selftest.Map(bpf.MapTypeInsnArray)},
 		Run:    insnArray,
 	},
 	{
 		Name:   "map-iterate",
-		Checks: "an iterator gives each key once, also while elements are deleted",
+		Checks: "an iterator returns each key once, also while elements are deleted",
 		Run:    iterate,
 	},
 	{
 		Name:   "map-low",
-		Checks: "a map is made without an object, found by its id, and shared with a program",
+		Checks: "a map is created without an object, found by its id, and shared with a program",
 		Run:    low,
 	},
 	{
 		Name:   "map-lpm",
-		Checks: "a trie finds the longest prefix",
+		Checks: "a lookup in a trie finds the longest matching prefix",
 		Run:    lpm,
 	},
 	{
 		Name:   "map-lru",
-		Checks: "a full LRU hash map lets go of old elements, and not of those in use",
+		Checks: "a full LRU hash map drops old elements, and keeps those in use",
 		Run:    lru,
 	},
 	{
 		Name:   "map-percpu",
-		Checks: "an element has a value for each CPU, in each kind of map that has such elements",
+		Checks: "an element of each type of per-CPU map has a value for each CPU",
 		Run:    percpu,
 	},
 	{
 		Name:   "map-pin",
-		Checks: "a pinned map keeps its elements, and is found by its path, also by another module that reuses it",
+		Checks: "a pinned map keeps its elements, and other modules reuse it by its path",
 		Needs:  []selftest.Need{selftest.BPFFS},
 		Run:    pin,
 	},
 	{
 		Name:   "map-prog-array",
-		Checks: "a program goes on in another one that the process has put into an array",
+		Checks: "a program makes a tail call to a program in an array",
 		Run:    progArray,
 	},
 	{
 		Name:   "map-queue-stack",
-		Checks: "a queue returns what was pushed first, a stack what was pushed last",
+		Checks: "a queue returns the value that was pushed first, a stack the one that was pushed last",
 		Run:    queueStack,
 	},
 	{
 		Name:   "map-reuse",
-		Checks: "two modules share a map by its descriptor",
+		Checks: "a module reuses a map of another module by its descriptor",
 		Run:    reuse,
 	},
 	{
 		Name:   "map-reuseport",
-		Checks: "a program gives a packet to the socket, among those of one port, that the process has put into a map",
+		Checks: "a program selects, from a map, which of the sockets of a port receives a packet",
 		Needs:  []selftest.Need{selftest.Network},
 		Run:    reuseport,
 	},
 	{
 		Name:   "map-settings",
-		Checks: "a map has the size and the value size that are set before the load, and can be left out",
+		Checks: "a map has the number of elements and the value size set before the load, and its creation can be disabled",
 		Run:    settings,
 	},
 	{
 		Name:   "map-sk-storage",
-		Checks: "the process reads, by its descriptor, what a program stores with a socket, and the other way round",
+		Checks: "a program and the process read each other's values in the storage of a socket",
 		Needs:  []selftest.Need{selftest.Cgroup},
 		Run:    skStorage,
 	},
 	{
 		Name:   "map-sockhash",
-		Checks: "a program sends what comes in for one socket on to another, which the process has put into a hash map",
+		Checks: "a program redirects data from the socket that received it to a socket in a hash map",
 		Needs:  []selftest.Need{selftest.Network},
 		Run:    sockhash,
 	},
 	{
 		Name:   "map-spin-lock",
-		Checks: "a value with a spin lock is read and written whole",
+		Checks: "a value with a spin lock is read and written atomically",
 		Run:    spinLock,
 	},
 	{
 		Name:   "map-stack-trace",
-		Checks: "the process reads the stack that a program has taken of it",
+		Checks: "the process reads a stack trace that a program has stored",
 		Run:    stackTrace,
 	},
 	{
 		Name:   "map-task-storage",
-		Checks: "the process reads, by a descriptor of itself, what a program stores with its task, and the other way round",
+		Checks: "a program and the process read each other's values in the storage of a task",
 		Run:    taskStorage,
 	},
 	{
 		Name:   "map-xsk",
-		Checks: "a program sends packets on to the XDP socket that the process has put into a map",
+		Checks: "a program redirects packets to an XDP socket that is in a map",
 		Needs:  []selftest.Need{selftest.Map(bpf.MapTypeXSKMap)},
 		Run:    xsk,
 	},

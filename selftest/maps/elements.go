@@ -29,11 +29,11 @@ func array(t *selftest.Test) error {
 		return fmt.Errorf("the program sees %d, %v", ret, err)
 	}
 	if err := elements.DeleteKey(unsafe.Pointer(&key)); !errors.Is(err, syscall.EINVAL) {
-		return fmt.Errorf("deleting gives %v", err)
+		return fmt.Errorf("deleting returns %v", err)
 	}
 	key = 3
 	if err := elements.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)); !errors.Is(err, syscall.E2BIG) {
-		return fmt.Errorf("an element beyond the end gives %v", err)
+		return fmt.Errorf("writing an element beyond the end returns %v", err)
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func hash(t *selftest.Test) error {
 	defer module.Close()
 	key, value := uint32(1), uint64(1)<<40
 	if _, err := elements.GetValue(unsafe.Pointer(&key)); !errors.Is(err, syscall.ENOENT) {
-		return fmt.Errorf("an element that isn't there gives %v", err)
+		return fmt.Errorf("reading a missing element returns %v", err)
 	}
 	if err := elements.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)); err != nil {
 		return err
@@ -62,17 +62,17 @@ func hash(t *selftest.Test) error {
 	for key := uint32(3); ; key++ {
 		err := elements.UpdateValueFlags(unsafe.Pointer(&key), unsafe.Pointer(&value), bpf.MapFlagUpdateNoExist)
 		if errors.Is(err, syscall.E2BIG) && key == 5 {
-			break // four elements are there
+			break // the map has four elements
 		}
 		if err != nil || key == 5 {
-			return fmt.Errorf("element %d gives %v", key, err)
+			return fmt.Errorf("writing element %d returns %v", key, err)
 		}
 	}
 	if err := elements.DeleteKey(unsafe.Pointer(&key)); err != nil {
 		return err
 	}
 	if err := elements.DeleteKey(unsafe.Pointer(&key)); !errors.Is(err, syscall.ENOENT) {
-		return fmt.Errorf("deleting twice gives %v", err)
+		return fmt.Errorf("deleting twice returns %v", err)
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func lpm(t *selftest.Test) error {
 		}
 	}
 	if _, err := elements.GetValue(unsafe.Pointer(&key{32, [4]byte{11}})); !errors.Is(err, syscall.ENOENT) {
-		return fmt.Errorf("an address without a prefix gives %v", err)
+		return fmt.Errorf("looking up an address without a prefix returns %v", err)
 	}
 	return nil
 }
@@ -170,11 +170,11 @@ func queueStack(t *selftest.Test) error {
 		}
 		for _, want := range order {
 			if got, err := elements.GetValueAndDeleteKey(nil); err != nil || binary.NativeEndian.Uint32(got) != want {
-				return fmt.Errorf("the %s gives %x, %v, want %d", name, got, err, want)
+				return fmt.Errorf("reading the %s returns %x, %v, want %d", name, got, err, want)
 			}
 		}
 		if _, err := elements.GetValueAndDeleteKey(nil); !errors.Is(err, syscall.ENOENT) {
-			return fmt.Errorf("the empty %s gives %v", name, err)
+			return fmt.Errorf("reading the empty %s returns %v", name, err)
 		}
 	}
 	return nil
@@ -256,7 +256,7 @@ func batch(t *selftest.Test) error {
 			seen[got[i]] = true
 		}
 		if err != nil {
-			break // the end
+			break // no more elements
 		}
 	}
 	if len(seen) != 100 {
@@ -266,7 +266,7 @@ func batch(t *selftest.Test) error {
 	if err != nil || n != 60 {
 		return fmt.Errorf("deleted %d, %v", n, err)
 	}
-	// The first that isn't there ends it.
+	// The first key that the map doesn't have ends the operation.
 	n, err = elements.DeleteKeyBatch(unsafe.Pointer(&keys[90]), 10)
 	if err != nil || n != 10 {
 		return fmt.Errorf("deleted %d, %v", n, err)

@@ -9,7 +9,7 @@ struct {
 	__type(value, __u64);
 } elements SEC(".maps");
 
-/* Doubles the value of key 1 into that of key 2. */
+/* Reads the value of key 1 and stores its double at key 2. */
 SEC("raw_tp")
 int prog(void *ctx)
 {

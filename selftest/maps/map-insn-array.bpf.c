@@ -14,7 +14,8 @@ int prog(void *ctx)
 {
 	void *map;
 
-	/* The map belongs to the program that names it. This is instructions 0 and 1. */
+	/* A program that references the map uses it. This is one instruction with indexes 0 and 1.
+	 */
 	asm volatile("%0 = %1 ll" : "=r"(map) : "i"(&elements));
 	return 0;
 }

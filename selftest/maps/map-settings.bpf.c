@@ -11,7 +11,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 0xffffffff); /* more than there can be */
+	__uint(max_entries, 0xffffffff); /* more than the kernel can create */
 	__type(key, __u32);
 	__type(value, __u32);
 } left_out SEC(".maps");

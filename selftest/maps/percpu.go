@@ -28,7 +28,7 @@ func percpu(t *selftest.Test) error {
 	return nil
 }
 
-// usePercpu checks the map of that name, and that deleting an element gives deleted.
+// usePercpu checks the named map. Deleting one of its elements must return the error deleted.
 func usePercpu(module *bpf.Module, name string, deleted error) error {
 	elements, err := module.GetMap(name)
 	if err != nil {
@@ -38,7 +38,7 @@ func usePercpu(module *bpf.Module, name string, deleted error) error {
 	if err != nil {
 		return err
 	}
-	const each = 16 // 12 bytes, rounded up to 8
+	const each = 16 // the value size, 12, rounded up to a multiple of 8
 	key := uint32(1)
 	values := make([]byte, cpus*each)
 	for cpu := range cpus {
@@ -61,10 +61,10 @@ func usePercpu(module *bpf.Module, name string, deleted error) error {
 		return fmt.Errorf("the values are %x, want %x", got, values)
 	}
 	if err := elements.UpdateElem(make([]byte, 4), values[1:], 0); !errors.Is(err, syscall.EINVAL) {
-		return fmt.Errorf("a value that is too short gives %v", err)
+		return fmt.Errorf("writing a value that is too short returns %v", err)
 	}
 	if err := elements.DeleteKey(unsafe.Pointer(&key)); !errors.Is(err, deleted) {
-		return fmt.Errorf("deleting gives %v, want %v", err, deleted)
+		return fmt.Errorf("deleting returns %v, want %v", err, deleted)
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func cpuFlags(t *selftest.Test) error {
 	for _, update := range []struct {
 		flag        bpf.MapFlag
 		value       uint32
-		first, rest uint32 // what CPU 0 and the others have then
+		first, rest uint32 // the values of CPU 0 and of the others afterwards
 	}{
 		{bpf.MapFlagCPU, 8, 8, 7}, {bpf.MapFlagAllCPUs, 9, 9, 9},
 	} {

@@ -61,7 +61,7 @@ func pin(t *selftest.Test) error {
 	path := filepath.Join(t.BPFFS, "elements")
 	key, value := uint32(1), uint32(7)
 	for round := range 3 {
-		// Each round's module finds what the one before has left.
+		// From the second round on, the module reuses the map that the previous one pinned.
 		module, err := t.Load(func(module *bpf.Module) error {
 			elements, err := module.GetMap("elements")
 			if err != nil {
@@ -148,13 +148,13 @@ func settings(t *selftest.Test) error {
 		return fmt.Errorf("the kernel has %+v, %v", info, err)
 	}
 	if err := elements.SetMaxEntries(3); !errors.Is(err, syscall.EBUSY) {
-		return fmt.Errorf("resizing after the load gives %v", err)
+		return fmt.Errorf("resizing after the load returns %v", err)
 	}
 	for key := range uint32(3) {
 		value := [100]byte{99: byte(key)}
 		err := elements.Update(unsafe.Pointer(&key), unsafe.Pointer(&value))
 		if key == 2 != errors.Is(err, syscall.E2BIG) {
-			return fmt.Errorf("element %d gives %v", key, err)
+			return fmt.Errorf("writing element %d returns %v", key, err)
 		}
 	}
 	leftOut, err := module.GetMap("left_out")

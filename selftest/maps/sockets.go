@@ -23,7 +23,7 @@ func devmap(t *selftest.Test) error {
 	}{
 		"array": {1, selftest.Loopback},
 		"hash":  {1000, selftest.Loopback},
-		"cpus":  {0, 192}, // packets that wait
+		"cpus":  {0, 192}, // the value is the size of the CPU's queue
 	} {
 		elements, err := module.GetMap(name)
 		if err != nil {
@@ -88,7 +88,7 @@ func reuseport(t *selftest.Test) error {
 	if err := unix.SetsockoptInt(sockets[0], unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_EBPF, prog.FileDescriptor()); err != nil {
 		return err
 	}
-	const key = 1 // which the program knows
+	const key = 1 // the key that the program looks up
 	for _, socket := range sockets {
 		if err := selftest.PutSocket(elements, key, socket); err != nil {
 			return err
@@ -109,7 +109,7 @@ func reuseport(t *selftest.Test) error {
 	}
 	for _, socket := range sockets {
 		if err := selftest.Receive(socket); !errors.Is(err, unix.EAGAIN) {
-			return fmt.Errorf("without an element, receiving gives %v", err)
+			return fmt.Errorf("without an element, receiving returns %v", err)
 		}
 	}
 	return nil
@@ -129,7 +129,7 @@ func sockhash(t *selftest.Test) error {
 		if err := prog.AttachGenericFD(sockets.FileDescriptor(), bpf.BPFAttachTypeSKSKBStreamVerdict, bpf.BPFFNone); err != nil {
 			return err
 		}
-		// The program knows the key of the end that gets everything.
+		// The program redirects all data to the socket with key 1000.
 		for key, socket := range map[uint32]int{1000: from, 2000: to} {
 			if err := selftest.PutSocket(sockets, key, socket); err != nil {
 				return err
@@ -149,7 +149,7 @@ func sockhash(t *selftest.Test) error {
 	})
 }
 
-// send checks that what is sent by one socket arrives at another.
+// send sends over one socket and checks that the data arrives at another.
 func send(from, to int) error {
 	if _, err := unix.Write(from, []byte("selftest")); err != nil {
 		return err
@@ -172,7 +172,7 @@ func xsk(t *selftest.Test) error {
 		return err
 	}
 	defer unix.Close(socket)
-	// Linux 7.3 takes no socket that can't receive.
+	// Linux 7.3 accepts only sockets that have a receive ring.
 	if err := unix.SetsockoptInt(socket, unix.SOL_XDP, unix.XDP_RX_RING, 2); err != nil {
 		return err
 	}

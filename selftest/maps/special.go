@@ -124,8 +124,8 @@ func inMap(t *selftest.Test) error {
 	return nil
 }
 
-// An instruction is a struct bpf_insn_array_value: the numbers of an instruction before and after the load,
-// and where it is in machine code.
+// An instruction is a struct bpf_insn_array_value: the index of an instruction before and after the load, and its
+// offset in the machine code.
 type instruction struct {
 	original, translated, compiled, _ uint32
 }
@@ -145,7 +145,7 @@ func insnArray(t *selftest.Test) error {
 			return fmt.Errorf("before the load, element %d is %+v, %v", key, got, err)
 		}
 		if err := elements.DeleteKey(unsafe.Pointer(&key)); !errors.Is(err, syscall.EINVAL) {
-			return fmt.Errorf("deleting element %d gives %v", key, err)
+			return fmt.Errorf("deleting element %d returns %v", key, err)
 		}
 	}
 	if err := freeze(elements); err != nil {
@@ -177,7 +177,7 @@ func lookupInsn(elements *bpf.BPFMapLow, key uint32) (instruction, error) {
 	return *(*instruction)(unsafe.Pointer(&value[0])), nil
 }
 
-// freeze forbids the process to change a map, as the kernel wants it before it is used.
+// freeze makes a map read-only for the process. The kernel requires this before a program uses the map.
 func freeze(elements *bpf.BPFMapLow) error {
 	fd := uint32(elements.FileDescriptor())
 	if _, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_MAP_FREEZE, uintptr(unsafe.Pointer(&fd)), unsafe.Sizeof(fd)); errno != 0 {
@@ -229,7 +229,7 @@ func stackTrace(t *selftest.Test) error {
 		if err != nil {
 			return err
 		}
-		// The kernel's addresses are in the upper half.
+		// Kernel addresses are in the upper half of the address space.
 		if address := binary.NativeEndian.Uint64(stack); len(stack) != 128 || address>>63 != 1 {
 			return fmt.Errorf("stack %d begins with %#x", key, address)
 		}

@@ -28,7 +28,7 @@ func cgroupStorage(t *selftest.Test) error {
 	if _, err := prog.AttachCgroup(t.Cgroup); err != nil {
 		return err
 	}
-	// A cgroup's id is its folder's number.
+	// A cgroup's id is the inode number of its folder.
 	var folder unix.Stat_t
 	if err := unix.Stat(t.Cgroup, &folder); err != nil {
 		return err
@@ -46,7 +46,8 @@ func cgroupStorage(t *selftest.Test) error {
 	return nil
 }
 
-// useStorage checks that the sum of the key's values is how many connections were made since the last update.
+// useStorage checks that the program adds the number of connections to the key's values. It writes 1000, makes 3
+// connections, and expects values whose sum is 1003.
 func useStorage(elements *bpf.BPFMap, key *storageKey) error {
 	var first storageKey
 	if err := elements.GetNextKey(nil, unsafe.Pointer(&first)); err != nil || first != *key {

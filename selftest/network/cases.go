@@ -1,4 +1,4 @@
-// Package network has selftests of programs on the ways of packets: interfaces, sockets, network namespaces.
+// Package network has the selftests of programs that process packets: at interfaces, sockets and network namespaces.
 package network
 
 import (
@@ -13,23 +13,23 @@ import (
 //go:embed *.bpf.o
 var objects embed.FS
 
-// Cases are selftests of programs on the ways of packets: interfaces, sockets, network namespaces.
+// Cases are the selftests of programs that process packets: at interfaces, sockets and network namespaces.
 var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	{
 		Name:   "flow-dissector",
-		Checks: "a program takes apart the headers of packets whose flow is asked for",
+		Checks: "a program dissects the headers of packets when the kernel computes their flow",
 		Needs:  inNetwork,
 		Run:    selftest.One(toNamespace, fanOut),
 	},
 	{
 		Name:   "generic-fd",
-		Checks: "a program that is attached to a sockmap, by its descriptor, decides on what is sent through the sockets in it",
+		Checks: "a program attached to a sockmap by the map's descriptor filters what is sent through the sockets in it",
 		Needs:  inNetwork,
 		Run:    sockmapDenied(bpf.BPFAttachTypeSKMSGVerdict, unix.EACCES),
 	},
 	{
 		Name:     "netfilter",
-		Checks:   "a program decides on what is sent",
+		Checks:   "a program filters outgoing packets at a netfilter hook",
 		Needs:    []selftest.Need{selftest.Libbpf(1, 3), selftest.Network},
 		Refusals: selftest.Refusals{selftest.Loading: {unix.EINVAL}}, // before Linux 6.4
 		Run: denied(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
@@ -39,36 +39,36 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "netkit",
-		Checks: "programs decide on what the interfaces of a netkit pair send",
+		Checks: "programs filter the packets that the interfaces of a netkit pair send",
 		Needs:  []selftest.Need{selftest.Libbpf(1, 3), selftest.Network, selftest.Pair("netkit", "nk0", "nk1")},
 		Run:    netkit,
 	},
 	{
 		Name:   "reuseport",
-		Checks: "a program decides which socket among those of one port gets a packet",
+		Checks: "a program decides which of the sockets of a port receives a packet",
 		Needs:  inNetwork,
 		Run:    reuseport,
 	},
 	{
 		Name:   "sk-lookup",
-		Checks: "a program is asked for the socket of a packet",
+		Checks: "a program runs when the kernel looks up the socket of a packet",
 		Needs:  inNetwork,
 		Run:    selftest.One(toNamespace, selftest.Datagram),
 	},
 	{
 		Name:   "sk-skb",
-		Checks: "a program that is attached to a sockmap decides on what comes in for the sockets in it",
+		Checks: "a program attached to a sockmap filters what the sockets in it receive",
 		Needs:  inNetwork,
 		Run:    sockmapDenied(bpf.BPFAttachTypeSKSKBStreamVerdict, unix.EAGAIN),
 	},
 	{
 		Name:   "socket-filter",
-		Checks: "a program decides on what a socket receives, to which it is attached by a socket option",
+		Checks: "a program attached to a socket by a socket option filters what the socket receives",
 		Run:    socketFilter,
 	},
 	{
 		Name:     "sockmap-link",
-		Checks:   "a program that is attached to a sockmap by a link decides on what is sent through the sockets in it",
+		Checks:   "a program attached to a sockmap by a link filters what is sent through the sockets in it",
 		Object:   "generic-fd",
 		Needs:    []selftest.Need{selftest.Libbpf(1, 5), selftest.Network},
 		Refusals: selftest.Refusals{selftest.Attaching: {unix.EINVAL}}, // before Linux 6.10
@@ -76,7 +76,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "tc",
-		Checks: "a program at a TC hook sees what a network interface sends, and can be queried",
+		Checks: "a program at a TC hook sees the packets that a network interface sends, and can be queried",
 		Needs:  inNetwork,
 		Refusals: selftest.Refusals{
 			selftest.Using:     {unix.ENOENT}, // no clsact
@@ -86,7 +86,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "tcx",
-		Checks:   "a program sees what a network interface sends, and that another one that is put before it decides first",
+		Checks:   "a program sees the packets that a network interface sends, unless a program inserted before it drops them",
 		Needs:    []selftest.Need{selftest.Libbpf(1, 3), selftest.Network},
 		Refusals: selftest.Refusals{selftest.Attaching: {unix.EINVAL}}, // before Linux 6.6
 		Run:      tcx,
@@ -99,20 +99,20 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "xdp-drop",
-		Checks: "packets which a program drops do not arrive",
+		Checks: "packets that a program drops don't arrive",
 		Needs:  inNetwork,
 		Run:    denied(toLoopback, unix.EAGAIN),
 	},
 	{
 		Name:   "xdp-legacy",
-		Checks: "a program that is attached by netlink sees the packets of a network interface",
+		Checks: "a program attached through netlink sees the packets of a network interface",
 		Object: "xdp",
 		Needs:  inNetwork,
 		Run:    xdpLegacy,
 	},
 	{
 		Name:   "xdp-native",
-		Checks: "a program runs in the driver of a network interface, which a link chooses by itself, or behind it, as the flags say",
+		Checks: "a program runs in the driver of a network interface by default, and in the mode that the flags select",
 		Object: "xdp",
 		Needs:  []selftest.Need{selftest.Network, selftest.Pair("veth", "veth0", "veth1")},
 		Run:    xdpNative,
@@ -121,8 +121,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 
 var inNetwork = []selftest.Need{selftest.Network}
 
-// denied returns a case's function for a program that keeps datagrams from arriving: sending or receiving one gives
-// want.
+// denied returns the function of a case: while a program is attached, sending or receiving a datagram fails with want.
 func denied(attach selftest.Attach, want error) func(*selftest.Test) error {
 	return func(t *selftest.Test) error { return t.Denied("prog", attach, selftest.Datagram, want) }
 }

@@ -65,7 +65,7 @@ func tcx(t *selftest.Test) error {
 		return err
 	}
 	if err := selftest.Datagram(); !errors.Is(err, unix.EAGAIN) {
-		return fmt.Errorf("a datagram that is dropped gives %w", err)
+		return fmt.Errorf("sending a datagram that is dropped returns %w", err)
 	}
 	if after, err := selftest.Hits(module, 0); err != nil || after != before {
 		return fmt.Errorf("%d calls behind the program that drops, %v", after-before, err)

@@ -6,5 +6,5 @@ SEC("socket")
 int prog(struct __sk_buff *skb)
 {
 	hit(0, 1);
-	return 0; /* no byte of it is kept */
+	return 0; /* keep 0 bytes: drop the packet */
 }

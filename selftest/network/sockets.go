@@ -10,7 +10,8 @@ import (
 	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
 )
 
-// fanOut sends a packet past a socket of a group among which packets are shared out by their flow.
+// fanOut sends a packet past a socket in a fanout group. The group distributes packets by their flow, which the kernel
+// computes for this.
 func fanOut() error {
 	const allProtocols = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8 // in network order
 	socket, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, allProtocols)
@@ -58,7 +59,7 @@ func reuseport(t *selftest.Test) error {
 			return err
 		}
 		if _, _, err := unix.Recvfrom(socket, make([]byte, 8), unix.MSG_DONTWAIT); !errors.Is(err, want) {
-			return fmt.Errorf("receiving gives %v, want %v", err, want)
+			return fmt.Errorf("receiving returns %v, want %v", err, want)
 		}
 		return nil
 	})
@@ -88,14 +89,14 @@ func socketFilter(t *selftest.Test) error {
 			return err
 		}
 		if _, _, err := unix.Recvfrom(ends[1], make([]byte, 8), unix.MSG_DONTWAIT); !errors.Is(err, want) {
-			return fmt.Errorf("receiving gives %v, want %v", err, want)
+			return fmt.Errorf("receiving returns %v, want %v", err, want)
 		}
 		return nil
 	})
 }
 
-// sockmapDenied returns a case's function for a program that is attached to a sockmap without a link: sending through
-// the sockets in it gives want.
+// sockmapDenied returns the function of a case: while a program is attached to a sockmap without a link, sending
+// through the sockets in it fails with want.
 func sockmapDenied(attachType bpf.BPFAttachType, want error) func(*selftest.Test) error {
 	return func(t *selftest.Test) error {
 		module, prog, err := t.LoadProgram("prog")
@@ -116,7 +117,7 @@ func sockmapDenied(attachType bpf.BPFAttachType, want error) func(*selftest.Test
 			}, prog.AttachGenericFD(sockets.FileDescriptor(), attachType, bpf.BPFFNone)
 		}, func() error {
 			if err := selftest.ThroughSockmap(sockets); !errors.Is(err, expected) {
-				return fmt.Errorf("sending gives %v, want %v", err, expected)
+				return fmt.Errorf("sending returns %v, want %v", err, expected)
 			}
 			return nil
 		})

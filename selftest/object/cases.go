@@ -1,4 +1,4 @@
-// Package object has selftests of objects: opening, loading, running and linking what is in them.
+// Package object has the selftests of objects: opening and loading them, and running and attaching their programs.
 package object
 
 import (
@@ -13,77 +13,77 @@ import (
 //go:embed *.bpf.o
 var objects embed.FS
 
-// Cases are selftests of objects: opening, loading, running and linking what is in them.
+// Cases are the selftests of objects: opening and loading them, and running and attaching their programs.
 var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	{
 		Name:   "error-paths",
-		Checks: "each wrong input is an error that tells what is wrong",
+		Checks: "each wrong input is an error with the right errno",
 		Run:    errorPaths,
 	},
 	{
 		Name:   "features",
-		Checks: "the probes of the kernel know what it has, and what no kernel has",
+		Checks: "the feature probes report what the kernel supports, and reject what no kernel supports",
 		Run:    features,
 	},
 	{
 		Name:   "generic",
-		Checks: "all programs of an object are attached by their sections, except one that is left out, and detached",
+		Checks: "all programs of an object are attached by their sections and detached, except one with autoattach off",
 		Run:    generic,
 	},
 	{
 		Name:   "globals",
-		Checks: "the program sees global variables as they are set before the load, and the process what the program writes",
+		Checks: "a program reads global variables set before the load, and the process reads the ones that it writes",
 		Run:    globals,
 	},
 	{
 		Name:   "kconfig",
-		Checks: "a program sees the values of a kernel configuration that the process names",
+		Checks: "a program reads values of the kernel configuration that was given when the object was opened",
 		Run:    kconfig,
 	},
 	{
 		Name:   "link-pin",
-		Checks: "a pinned link outlives its module, and ends when it is removed",
+		Checks: "a pinned link outlives its module and ends when the pin is removed",
 		Needs:  []selftest.Need{selftest.BPFFS},
 		Run:    linkPin,
 	},
 	{
 		Name:   "link-update",
-		Checks: "a program is put in the place of another one, without a gap",
+		Checks: "a link's program is replaced by another one",
 		Needs:  []selftest.Need{selftest.Network},
 		Run:    linkUpdate,
 	},
 	{
 		Name:   "log-callbacks",
-		Checks: "what libbpf has to say comes to the callback, except what a filter drops, and not to stderr",
+		Checks: "libbpf's messages go to the callback and not to stderr, except those that a filter drops",
 		Object: "features",
 		Run:    logCallbacks,
 	},
 	{
 		Name:   "modules",
-		Checks: "many modules work at once, each with maps of its own, and leave nothing behind",
+		Checks: "many modules work at once, each with its own maps, and leave no descriptors open",
 		Object: "link-pin",
 		Run:    modules,
 	},
 	{
 		Name:   "prog-autoload",
-		Checks: "a program that the kernel refuses can be left out; the error has the verifier's log if it isn't",
+		Checks: "the load of a rejected program can be disabled; otherwise the error has the verifier's log",
 		Run:    progAutoload,
 	},
 	{
 		Name:   "prog-run",
-		Checks: "a program gets a packet that the process has made, and gives it back changed",
+		Checks: "a test run passes a packet to a program and returns the changed packet",
 		Run:    progRun,
 	},
 	{
 		Name:     "prog-run-checksum",
-		Checks:   "running a program tells whether it has left the packet's checksum wrong",
+		Checks:   "a test run detects that a program left a packet's checksum wrong",
 		Refusals: selftest.Refusals{selftest.Using: {syscall.EINVAL}}, // before Linux 6.11
 		Run:      progRunChecksum,
 	},
 	{
 		Name:     "sched-ext",
-		Checks:   "a scheduler of BPF programs runs this process",
-		Refusals: selftest.Refusals{selftest.Loading: {syscall.ESRCH}}, // the kernel has no such schedulers
+		Checks:   "a scheduler of BPF programs schedules this process",
+		Refusals: selftest.Refusals{selftest.Loading: {syscall.ESRCH}}, // the kernel has no sched_ext
 		Run:      schedExt,
 	},
 	{
@@ -98,7 +98,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "struct-ops-link",
-		Checks: "a TCP congestion control of BPF programs is put in the place of another one",
+		Checks: "a TCP congestion control of BPF programs is replaced by another one",
 		Needs:  []selftest.Need{selftest.Libbpf(1, 2), selftest.Network},
 		Refusals: selftest.Refusals{
 			selftest.Loading: {selftest.ENOTSUPP, syscall.EINVAL}, // before Linux 6.4
@@ -107,12 +107,12 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "syscall-prog",
-		Checks: "a program that makes system calls is run, gets its context and changes it",
+		Checks: "a program that makes system calls runs, and reads and changes its context",
 		Run:    syscallProg,
 	},
 	{
 		Name:   "token",
-		Checks: "a process without privileges, in a user namespace, loads a program by a token that a privileged one has made",
+		Checks: "an unprivileged process loads a program with a token that a privileged process has delegated to it",
 		Needs:  []selftest.Need{selftest.Libbpf(1, 4)},
 		Refusals: selftest.Refusals{
 			selftest.Preparing: {unix.EPERM, unix.ENOSPC},

@@ -13,7 +13,7 @@ import (
 
 func linkPin(t *selftest.Test) error {
 	path := filepath.Join(t.BPFFS, "link")
-	// This module stays, to see what the other one's program does.
+	// This module stays open and reads the counter of the other module's program.
 	module, hits, err := t.LoadMap("hits")
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func linkPin(t *selftest.Test) error {
 	}, selftest.Syscall)
 }
 
-// pinLink attaches the program of another module, which shares the map hits, pins it, and closes that module.
+// pinLink loads another module that reuses the map hits, attaches its program, pins the link, and closes the module.
 func pinLink(t *selftest.Test, hits int, path string) error {
 	module, prog, err := t.LoadProgram("prog", func(module *bpf.Module) error {
 		own, err := module.GetMap("hits")
@@ -44,7 +44,7 @@ func pinLink(t *selftest.Test, hits int, path string) error {
 	return link.Pin(path)
 }
 
-// linkEnded waits until the program doesn't run any more: the kernel frees a link without a pinLink some time after.
+// linkEnded waits until the program doesn't run any more: the kernel frees a link some time after its pin is removed.
 func linkEnded(module *bpf.Module) error {
 	for range 1000 {
 		before, err := selftest.Hits(module, 0)
@@ -59,7 +59,7 @@ func linkEnded(module *bpf.Module) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return errors.New("the program still runs a second after its link has lost its pinLink")
+	return errors.New("the program still runs a second after its link's pin was removed")
 }
 
 func linkUpdate(t *selftest.Test) error {

@@ -43,7 +43,7 @@ func errorPaths(t *selftest.Test) error {
 		"no ring":       {syscall.EINVAL, func() error { _, err := module.InitRingBuf("elements", make(chan []byte)); return err }},
 	} {
 		if err := test.do(); !errors.Is(err, test.want) {
-			return fmt.Errorf("%s gives %v, want %v", name, err, test.want)
+			return fmt.Errorf("%s returns %v, want %v", name, err, test.want)
 		}
 	}
 	module.Close()
@@ -53,14 +53,14 @@ func errorPaths(t *selftest.Test) error {
 		"attach": func() error { _, err := prog.AttachGeneric(); return err },
 	} {
 		if err := do(); !errors.Is(err, os.ErrClosed) {
-			return fmt.Errorf("after Close, %s gives %v", name, err)
+			return fmt.Errorf("after Close, %s returns %v", name, err)
 		}
 	}
 	return nil
 }
 
 func features(t *selftest.Test) error {
-	module, err := t.Load() // so this kernel has programs of this type, and array maps
+	module, err := t.Load() // proves that the kernel has this program type and array maps
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func modules(t *selftest.Test) error {
 	if err != nil {
 		return err
 	}
-	if len(left) > len(descriptors)+2 { // those of the runtime's poller
+	if len(left) > len(descriptors)+2 { // the runtime's poller opens two
 		return fmt.Errorf("%d descriptors are open, %d before", len(left), len(descriptors))
 	}
 	return nil
@@ -251,7 +251,7 @@ func modules(t *selftest.Test) error {
 func progAutoload(t *selftest.Test) error {
 	var verifier *bpf.VerifierError
 	if _, err := t.Load(); !errors.As(err, &verifier) || !strings.Contains(err.Error(), "refused") {
-		return fmt.Errorf("a program that can't be loaded gives %v", err)
+		return fmt.Errorf("loading a rejected program returns %v", err)
 	}
 	if !strings.Contains(verifier.Log, "invalid mem access") {
 		return fmt.Errorf("the verifier's log is %q", verifier.Log)

@@ -8,7 +8,7 @@ int prog(void *ctx)
 	return 5;
 }
 
-/* Reads where nothing is. */
+/* Reads from an invalid address: the verifier rejects it. */
 SEC("raw_tp")
 int refused(void *ctx)
 {

@@ -62,7 +62,7 @@ func progRunChecksum(t *selftest.Test) error {
 		return selftest.At(selftest.Using, fmt.Errorf("check the checksum: %w", err))
 	}
 	if err := check("wrong", bpf.RunFlagSKBChecksumComplete); !errors.Is(err, syscall.EBADMSG) {
-		return fmt.Errorf("a wrong checksum gives %v", err)
+		return fmt.Errorf("running the program with a wrong checksum returns %v", err)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ int BPF_PROG(init)
 	return 0;
 }
 
-/* Without functions of its own for queues, it takes the kernel's. */
+/* It has no functions for queues, so that the kernel's default queue is used. */
 SEC(".struct_ops.link")
 struct sched_ext_ops scheduler = {
 	.running = (void *)running,

@@ -87,12 +87,12 @@ func structOpsLink(t *selftest.Test) error {
 		return err
 	}
 	if err := selftest.ConnectBy("bpf_selftest"); !errors.Is(err, syscall.ENOENT) {
-		return fmt.Errorf("after the link is gone, connecting gives %v", err)
+		return fmt.Errorf("after the link is gone, connecting returns %v", err)
 	}
 	return nil
 }
 
-// expectCongestion makes a connection and checks how many each of the two was used by.
+// expectCongestion makes a connection and checks how many connections have used each of the two congestion controls.
 func expectCongestion(module *bpf.Module, first, second uint64) error {
 	if err := selftest.ConnectBy("bpf_selftest"); err != nil {
 		return err

@@ -14,7 +14,8 @@ import (
 	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
 )
 
-// inUserNamespace is set for the process without privileges. Its third descriptor is a socket to the other one.
+// inUserNamespace is an environment variable that is set for the unprivileged process. Descriptor 3 of this process is
+// a socket that is connected to the privileged process.
 const inUserNamespace = "SELFTEST_USER_NAMESPACE"
 
 func token(t *selftest.Test) error {
@@ -38,7 +39,7 @@ func token(t *selftest.Test) error {
 	}
 	others.Close()
 	delegateErr := delegate(mine)
-	mine.Close() // which ends the other process if it waits
+	mine.Close() // ends the other process if it is waiting
 	err = command.Wait()
 	if delegateErr != nil && !errors.Is(delegateErr, io.ErrUnexpectedEOF) {
 		return delegateErr
@@ -49,7 +50,8 @@ func token(t *selftest.Test) error {
 	return errors.Join(delegateErr, err)
 }
 
-// delegate makes the file system that the other process has begun into one that lets it do everything.
+// delegate receives a BPF file system that the other process has opened, allows everything in its delegation options,
+// mounts it, and sends the mount back.
 func delegate(other *os.File) error {
 	fs, err := receiveFile(other)
 	if err != nil {
@@ -72,7 +74,7 @@ func delegate(other *os.File) error {
 	return sendFile(other, mount)
 }
 
-// unprivileged is what the process in a user namespace does.
+// unprivileged is the part of the case that the process in the user namespace runs.
 func unprivileged(t *selftest.Test, other *os.File) error {
 	fs, err := unix.Fsopen("bpf", unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -84,14 +86,14 @@ func unprivileged(t *selftest.Test, other *os.File) error {
 	}
 	mount, err := receiveFile(other)
 	if err != nil {
-		return fmt.Errorf("wait for a token, or the other process's reason: %w", err)
+		return fmt.Errorf("wait for the mounted file system from the other process: %w", err)
 	}
 	defer unix.Close(mount)
 	if err := selftest.EnterNetwork(); err != nil {
 		return err
 	}
 	if _, err := loadBy(t, ""); !errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("loading without a token gives %v", err)
+		return fmt.Errorf("loading without a token returns %v", err)
 	}
 	module, err := loadBy(t, fmt.Sprintf("/proc/self/fd/%d", mount))
 	if err != nil {
@@ -107,7 +109,7 @@ func unprivileged(t *selftest.Test, other *os.File) error {
 	}, selftest.Datagram)
 }
 
-// loadBy loads the object by a token, or without one.
+// loadBy loads the object with a token from the BPF file system at the path token, or without one if that is empty.
 func loadBy(t *selftest.Test, token string) (*bpf.Module, error) {
 	module, err := bpf.NewModuleFromBufferArgs(bpf.NewModuleArgs{BPFObjBuff: t.Object, BPFObjName: "selftest", BPFTokenPath: token})
 	if err != nil {

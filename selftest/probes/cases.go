@@ -1,4 +1,4 @@
-// Package probes has selftests of programs at functions of the kernel and of processes.
+// Package probes has the selftests of kprobes, uprobes and static tracepoints of processes (USDT).
 package probes
 
 import (
@@ -13,23 +13,23 @@ import (
 //go:embed *.bpf.o
 var objects embed.FS
 
-// Cases are selftests of programs at functions of the kernel and of processes.
+// Cases are the selftests of kprobes, uprobes and static tracepoints of processes (USDT).
 var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	{
 		Name:     "kprobe",
-		Checks:   "a program runs when a function of the kernel is entered",
+		Checks:   "a program runs when a kernel function is entered",
 		Refusals: atKprobe,
 		Run:      selftest.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) { return prog.AttachKprobe(function) }, selftest.Syscall),
 	},
 	{
 		Name:     "kprobe-cookie",
-		Checks:   "a program gets the cookie that it was attached with",
+		Checks:   "a program at a kprobe reads its cookie",
 		Refusals: atKprobe,
 		Run:      selftest.One(kprobe(bpf.KprobeOpts{Cookie: selftest.Cookie}), selftest.Syscall),
 	},
 	{
 		Name:     "kprobe-legacy",
-		Checks:   "a program runs by a kprobe that is an event in tracefs",
+		Checks:   "a program runs at a kprobe that is an event in tracefs",
 		Object:   "kprobe",
 		Needs:    withModes,
 		Refusals: atKprobe,
@@ -37,7 +37,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "kprobe-link",
-		Checks:   "a program runs by a kprobe that is a perf event with a BPF link",
+		Checks:   "a program runs at a kprobe that is a perf event with a BPF link",
 		Object:   "kprobe",
 		Needs:    withModes,
 		Refusals: atKprobe,
@@ -45,25 +45,25 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "kprobe-multi",
-		Checks:   "a program runs when one of several functions of the kernel is entered",
+		Checks:   "a program runs when one of several kernel functions is entered",
 		Refusals: atKprobeMulti,
 		Run:      selftest.One((*bpf.BPFProg).AttachGeneric, selftest.Syscall),
 	},
 	{
 		Name:     "kprobe-multi-opts",
-		Checks:   "a program runs when one of several functions of the kernel is entered that were named, or whose addresses were given, and gets the cookie of that one",
+		Checks:   "a program runs when one of several functions, given by name or address, is entered, and reads its cookie",
 		Refusals: atKprobeMulti,
 		Run:      kprobeMultiOpts,
 	},
 	{
 		Name:     "kprobe-offset",
-		Checks:   "a program runs when the instruction at an address of the kernel does, given as such or as a function's name and an offset",
+		Checks:   "a program runs at a kernel instruction, given by its address or by a function and an offset",
 		Refusals: atKprobe,
 		Run:      kprobeOffset,
 	},
 	{
 		Name:     "kprobe-perf",
-		Checks:   "a program runs by a kprobe that is a perf event without a link",
+		Checks:   "a program runs at a kprobe that is a perf event without a link",
 		Object:   "kprobe",
 		Needs:    withModes,
 		Refusals: atKprobe,
@@ -71,9 +71,9 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "kprobe-session",
-		Checks: "a program runs when a function of the kernel is entered and when it returns",
+		Checks: "a program runs when a kernel function is entered and when it returns",
 		Needs:  []selftest.Need{selftest.Libbpf(1, 5)},
-		// Before Linux 6.10 there is no such link.
+		// Linux before 6.10 doesn't have this attach type.
 		Refusals: selftest.Refusals{selftest.Attaching: {selftest.NoKprobes, syscall.EOPNOTSUPP, syscall.EINVAL}},
 		Run: calls(2, func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 			return prog.AttachKprobeMultiOpts(function, bpf.KprobeMultiOpts{Session: true})
@@ -81,14 +81,14 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "kretprobe",
-		Checks:   "a program runs when a function of the kernel returns, given by its name or its address, and sees what, by each kind of probe",
+		Checks:   "a program runs when a kernel function returns, in each attach mode, and reads the result",
 		Needs:    withModes,
 		Refusals: atKprobe,
 		Run:      kretprobe,
 	},
 	{
 		Name:     "kretprobe-multi",
-		Checks:   "a program runs when one of several functions of the kernel returns, and sees what",
+		Checks:   "a program runs when one of several kernel functions returns, and reads the result",
 		Refusals: atKprobeMulti,
 		Run: selftest.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 			return prog.AttachKprobeMultiOpts("*_sys_getpgid", bpf.KprobeMultiOpts{Retprobe: true})
@@ -96,19 +96,19 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "kretsyscall",
-		Checks:   "a program runs when a system call returns, and sees what",
+		Checks:   "a program runs when a system call returns, and reads the result",
 		Refusals: atKprobe,
 		Run:      selftest.One(ksyscall(bpf.KsyscallOpts{Retprobe: true}), selftest.FailingSyscall),
 	},
 	{
 		Name:     "ksyscall",
-		Checks:   "a program runs when a system call is entered, whatever its function is called",
+		Checks:   "a program runs when a system call is entered, whatever the architecture's name of its function is",
 		Refusals: atKprobe,
 		Run:      selftest.One((*bpf.BPFProg).AttachGeneric, selftest.Syscall),
 	},
 	{
 		Name:     "ksyscall-cookie",
-		Checks:   "a program gets the cookie that it was attached with at a system call",
+		Checks:   "a program at a system call reads its cookie",
 		Refusals: atKprobe,
 		Run:      selftest.One(ksyscall(bpf.KsyscallOpts{Cookie: selftest.Cookie}), selftest.Syscall),
 	},
@@ -121,35 +121,35 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "uprobe-cookie",
-		Checks: "a program gets the cookie that it was attached with",
+		Checks: "a program at a uprobe reads its cookie",
 		Run: atFunction(func(prog *bpf.BPFProg, pid int, path string, offset uint64) (*bpf.BPFLink, error) {
 			return prog.AttachUprobeWithOpts(pid, path, offset, selftest.Cookie)
 		}),
 	},
 	{
 		Name:   "uprobe-legacy",
-		Checks: "a program runs by a uprobe that is an event in tracefs",
+		Checks: "a program runs at a uprobe that is an event in tracefs",
 		Object: "uprobe",
 		Needs:  withModes,
 		Run:    uprobeBy(bpf.ProbeAttachModeLegacy),
 	},
 	{
 		Name:   "uprobe-link",
-		Checks: "a program runs by a uprobe that is a perf event with a BPF link",
+		Checks: "a program runs at a uprobe that is a perf event with a BPF link",
 		Object: "uprobe",
 		Needs:  withModes,
 		Run:    uprobeBy(bpf.ProbeAttachModeLink),
 	},
 	{
 		Name:     "uprobe-multi",
-		Checks:   "a program runs when one of several functions is entered, and gets the cookie of that one",
+		Checks:   "a program runs when one of several functions is entered, and reads the function's cookie",
 		Needs:    []selftest.Need{selftest.Libbpf(1, 3)},
 		Refusals: atUprobeMulti,
 		Run:      uprobeMulti,
 	},
 	{
 		Name:   "uprobe-name",
-		Checks: "a program runs when a function is entered that libbpf has found by its name",
+		Checks: "a program runs when a function that libbpf found by its name is entered",
 		Object: "uprobe",
 		Run: atFunction(func(prog *bpf.BPFProg, pid int, path string, _ uint64) (*bpf.BPFLink, error) {
 			return prog.AttachUprobeOpts(pid, path, 0, bpf.UprobeOpts{FuncName: "selftest_function"})
@@ -157,7 +157,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "uprobe-perf",
-		Checks: "a program runs by a uprobe that is a perf event without a link",
+		Checks: "a program runs at a uprobe that is a perf event without a link",
 		Object: "uprobe",
 		Needs:  withModes,
 		Run:    uprobeBy(bpf.ProbeAttachModePerf),
@@ -173,26 +173,26 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "uretprobe",
-		Checks: "a program runs when a function of a process returns, and sees its result and the cookie that it was attached with",
+		Checks: "a program runs when a function of a process returns, and reads its result and the cookie",
 		Run:    uretprobe,
 	},
 	{
 		Name:     "uretprobe-multi",
-		Checks:   "a program runs when one of several functions returns, and sees its result and the cookie of that one",
+		Checks:   "a program runs when one of several functions returns, and reads the function's result and cookie",
 		Needs:    []selftest.Need{selftest.Libbpf(1, 3)},
 		Refusals: atUprobeMulti,
 		Run:      uretprobeMulti,
 	},
 	{
 		Name:   "usdt",
-		Checks: "a program runs at a static tracepoint of a process and sees its argument",
+		Checks: "a program runs at a static tracepoint of a process and reads its argument",
 		Run: atFunction(func(prog *bpf.BPFProg, pid int, path string, _ uint64) (*bpf.BPFLink, error) {
 			return prog.AttachUSDT(pid, path, "libbpfgo", "selftest")
 		}),
 	},
 	{
 		Name:   "usdt-cookie",
-		Checks: "a program gets the cookie that it was attached with at a static tracepoint",
+		Checks: "a program at a static tracepoint of a process reads its cookie",
 		Run: atFunction(func(prog *bpf.BPFProg, pid int, path string, _ uint64) (*bpf.BPFLink, error) {
 			return prog.AttachUSDTOpts(pid, path, "libbpfgo", "selftest", bpf.USDTOpts{Cookie: selftest.Cookie})
 		}),
@@ -202,13 +202,13 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 var (
 	withModes = []selftest.Need{selftest.Libbpf(1, 2)}
 	atKprobe  = selftest.Refusals{selftest.Attaching: {selftest.NoKprobes}}
-	// Before Linux 5.18, and on arm64 before 6.13.
+	// Linux before 5.18, and before 6.13 on arm64.
 	atKprobeMulti = selftest.Refusals{selftest.Attaching: {selftest.NoKprobes, syscall.EOPNOTSUPP}}
-	// Before Linux 6.6.
+	// Linux before 6.6.
 	atUprobeMulti = selftest.Refusals{selftest.Attaching: {syscall.EINVAL}}
 )
 
-// calls returns a case's function that is [selftest.Test.Calls].
+// calls returns the function of a case that calls [selftest.Test.Calls].
 func calls(n uint64, attach selftest.Attach, provoke func() error) func(*selftest.Test) error {
 	return func(t *selftest.Test) error { return t.Calls(n, attach, provoke) }
 }

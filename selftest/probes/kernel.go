@@ -12,14 +12,14 @@ import (
 	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
 )
 
-// function is one of the kernel that [selftest.Syscall] calls.
+// function is a kernel function that the kernel calls in [selftest.Syscall].
 const function = "security_task_getpgid"
 
 func kprobe(opts bpf.KprobeOpts) selftest.Attach {
 	return func(prog *bpf.BPFProg) (*bpf.BPFLink, error) { return prog.AttachKprobeOpts(function, opts) }
 }
 
-// kprobeBy returns a case's function for a kprobe that is made in that mode.
+// kprobeBy returns the function of a case with a kprobe that is attached in the given mode.
 func kprobeBy(mode bpf.ProbeAttachMode) func(*selftest.Test) error {
 	return selftest.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 		link, err := prog.AttachKprobeOpts(function, bpf.KprobeOpts{AttachMode: mode})
@@ -82,12 +82,12 @@ func kprobeOffset(t *selftest.Test) error {
 	}, selftest.Syscall)
 }
 
-// entry is where a program at a function's beginning may be told to be: on x86 a probe there is moved behind
-// endbr64, which has 4 bytes, and its address is that of the breakpoint's end.
+// entry is the largest offset in a function that a program at the function's beginning may read as its address. On x86,
+// such a probe is moved behind endbr64, which has 4 bytes, and the address is the end of its breakpoint, 1 byte later.
 const entry = 5
 
-// attachInside attaches at the first instruction behind the function's beginning that the kernel allows: it
-// refuses what is the middle of an instruction, and on arm64 what ftrace has patched.
+// attachInside attaches at the first instruction behind the function's beginning that the kernel accepts. The kernel
+// refuses an offset in the middle of an instruction and, on arm64, the instructions that ftrace has patched.
 func attachInside(prog *bpf.BPFProg) (link *bpf.BPFLink, err error) {
 	for offset := uint64(entry); offset <= 32; offset++ {
 		link, err = prog.AttachKprobeOpts(function, bpf.KprobeOpts{Offset: offset})

@@ -2,7 +2,7 @@
 
 #include "../include/selftest.h"
 
-/* A call at a lower address, or at this one, isn't counted. */
+/* Calls at this address or a lower one aren't counted. */
 const volatile __u64 behind = 0;
 
 SEC("kprobe")

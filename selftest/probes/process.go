@@ -7,8 +7,9 @@ import (
 	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
 )
 
-// atFunction returns a case's function for a program that attach attaches to the function selftest_function, or to
-// the static tracepoint in it, of this process, whose id, file and offset in the file it gets.
+// atFunction returns the function of a case with a program at this process's function selftest_function, or at the
+// static tracepoint in it. attach is called with the process's id, the path of its file, and the function's offset in
+// the file.
 func atFunction(attach func(prog *bpf.BPFProg, pid int, path string, offset uint64) (*bpf.BPFLink, error)) func(*selftest.Test) error {
 	return func(t *selftest.Test) error {
 		path, offset, err := selftest.Function("selftest_function")
@@ -21,7 +22,7 @@ func atFunction(attach func(prog *bpf.BPFProg, pid int, path string, offset uint
 	}
 }
 
-// uprobeBy returns a case's function for a uprobe that is made in that mode.
+// uprobeBy returns the function of a case with a uprobe that is attached in the given mode.
 func uprobeBy(mode bpf.ProbeAttachMode) func(*selftest.Test) error {
 	return atFunction(func(prog *bpf.BPFProg, pid int, path string, offset uint64) (*bpf.BPFLink, error) {
 		link, err := prog.AttachUprobeOpts(pid, path, offset, bpf.UprobeOpts{AttachMode: mode})

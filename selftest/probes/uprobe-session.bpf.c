@@ -5,5 +5,5 @@
 SEC("uprobe.session")
 int prog(void *ctx)
 {
-	return hit_if_target(); /* 0: also at the return */
+	return hit_if_target(); /* 0: run at the return, too */
 }

@@ -2,7 +2,7 @@
 
 #include "../include/selftest.h"
 
-/* A function's cookie is its result. */
+/* The cookie of each function is the result that it returns. */
 SEC("uretprobe.multi")
 int BPF_KRETPROBE(prog, int result)
 {

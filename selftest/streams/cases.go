@@ -1,4 +1,4 @@
-// Package streams has selftests of ring buffers, perf buffers and user ring buffers.
+// Package streams has the selftests of ring buffers, perf buffers and user ring buffers.
 package streams
 
 import (
@@ -11,43 +11,43 @@ import (
 //go:embed *.bpf.o
 var objects embed.FS
 
-// Cases are selftests of ring buffers, perf buffers and user ring buffers.
+// Cases are the selftests of ring buffers, perf buffers and user ring buffers.
 var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	{
 		Name:   "perf-buffer",
-		Checks: "each event of a perf buffer comes to the channel once, as soon as it is sent",
+		Checks: "a perf buffer sends each event to the channel once, as soon as it arrives",
 		Run:    perfBuffer,
 	},
 	{
 		Name:   "perf-offline",
-		Checks: "a perf buffer reads what came before a CPU was switched off, does without it, and has its events again after",
+		Checks: "a perf buffer works while a CPU is offline, and delivers the CPU's events from before and after",
 		Needs:  []selftest.Need{selftest.VM},
 		Run:    perfOffline,
 	},
 	{
 		Name:   "perf-reader",
-		Checks: "events of a perf buffer come with their CPU, and that lost ones are counted",
+		Checks: "a reader of a perf buffer returns the CPU of each event and the number of lost events",
 		Run:    perfReader,
 	},
 	{
 		Name:   "ringbuf",
-		Checks: "records which a program sends for each system call of this process arrive, all of them and each once",
+		Checks: "each record that a program sends to a ring buffer arrives exactly once",
 		Run:    ringbuf,
 	},
 	{
 		Name:   "ringbuf-reader",
-		Checks: "a reader of two rings gives the records of each in their order, in all its forms, and that deadlines end waits",
+		Checks: "all read methods of a reader of two rings return the records of each ring in order, and deadlines end waits",
 		Object: "ringbuf-two",
 		Run:    ringbufReader,
 	},
 	{
 		Name:   "ringbuf-two",
-		Checks: "the records of two rings in one buffer come to their channels",
+		Checks: "a ring buffer with two rings sends the records of each ring to its channel",
 		Run:    ringbufTwo,
 	},
 	{
 		Name:   "user-ringbuf",
-		Checks: "samples of a user ring buffer come to a program in their order, however they are written",
+		Checks: "a program receives the samples of a user ring buffer in order, with every way of writing them",
 		Needs:  []selftest.Need{selftest.Map(bpf.MapTypeUserRingbuf)},
 		Run:    userRingbuf,
 	},

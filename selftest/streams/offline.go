@@ -13,10 +13,10 @@ import (
 	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
 )
 
-// switchFile switches CPU 1 off by 0, and on by 1.
+// Writing 0 to switchFile takes CPU 1 offline, writing 1 brings it online.
 const switchFile = "/sys/devices/system/cpu/cpu1/online"
 
-// sendOn makes the program send an event on a CPU.
+// sendOn moves this thread to a CPU and makes the program send an event there.
 func sendOn(cpu int) error {
 	var set unix.CPUSet
 	set.Set(cpu)
@@ -46,7 +46,7 @@ func perfOffline(t *selftest.Test) (err error) {
 		}
 		return reader, err
 	}
-	// The CPUs that the events come from, until there are no more.
+	// want consumes all events and checks that they come from these CPUs, and from no others.
 	want := func(when string, reader *bpf.PerfReader, cpus ...int) error {
 		got := make(map[int]int)
 		if _, err := reader.Consume(func(record bpf.PerfRecord) error {
@@ -123,7 +123,8 @@ func perfOffline(t *selftest.Test) (err error) {
 	return saysSo(events, again)
 }
 
-// stays checks that a reader gets CPU 1's events after it was off, however often that was.
+// stays checks that a reader gets the events of CPU 1 after the CPU was offline, also repeatedly. again takes the CPU
+// offline and online.
 func stays(events *bpf.BPFMap, again func() error) error {
 	reader, err := bpf.NewPerfReader(events, bpf.PerfReaderOptions{Pages: 1})
 	if err != nil {
@@ -136,7 +137,7 @@ func stays(events *bpf.BPFMap, again func() error) error {
 				return err
 			}
 		}
-		// What came before is no sign of life.
+		// Drop older events: only a new event shows that the CPU's events arrive again.
 		if _, err := reader.Consume(func(bpf.PerfRecord) error { return nil }); err != nil {
 			return err
 		}
@@ -144,7 +145,8 @@ func stays(events *bpf.BPFMap, again func() error) error {
 		failed := make(chan error, 1)
 		reader.SetDeadline(time.Now().Add(20 * time.Second))
 		go func() {
-			// Reading sends events of the other CPU, so the deadline alone wouldn't end this.
+			// Reading itself causes events on the other CPU, so that Read returns and the deadline alone doesn't end
+			// the loop.
 			for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 				record, err := reader.Read()
 				if err != nil {
@@ -164,7 +166,7 @@ func stays(events *bpf.BPFMap, again func() error) error {
 	return nil
 }
 
-// sendUntil sends events on CPU 1 until something is received.
+// sendUntil sends events on CPU 1 until something is received or reading fails.
 func sendUntil[T any](received <-chan T, failed <-chan error) error {
 	for range 500 {
 		if err := sendOn(1); err != nil {
@@ -178,10 +180,10 @@ func sendUntil[T any](received <-chan T, failed <-chan error) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return errors.New("no event of CPU 1 comes")
+	return errors.New("no event of CPU 1 arrives")
 }
 
-// rawStays is stays for a raw buffer of CPU 1 alone.
+// rawStays is stays for a raw perf buffer of CPU 1 only.
 func rawStays(events *bpf.BPFMap, again func() error) error {
 	received := make(chan struct{}, 1)
 	buffer, err := bpf.NewPerfBufferRaw(events, bpf.PerfBufferRawOptions{
@@ -208,7 +210,7 @@ func rawStays(events *bpf.BPFMap, again func() error) error {
 		return err
 	}
 	select {
-	case <-received: // from before
+	case <-received: // an event from before the switch
 	default:
 	}
 	failed := make(chan error, 1)
@@ -224,8 +226,8 @@ func rawStays(events *bpf.BPFMap, again func() error) error {
 	return nil
 }
 
-// saysSo checks the error of a reader that can't have CPU 1's events again, as the process has no descriptor
-// left, and that it goes on with the other CPU's.
+// saysSo checks a reader that can't reopen CPU 1's buffer because the process has no free descriptor: Read returns the
+// error, and later reads return the events of the other CPU.
 func saysSo(events *bpf.BPFMap, again func() error) error {
 	reader, err := bpf.NewPerfReader(events, bpf.PerfReaderOptions{Pages: 1})
 	if err != nil {
@@ -251,7 +253,7 @@ func saysSo(events *bpf.BPFMap, again func() error) error {
 	}
 	_, err = off.WriteString("1")
 	var readErr error
-	// Reading sends events, too.
+	// Reading itself causes events, so that Read returns records before the error.
 	for end := time.Now().Add(10 * time.Second); readErr == nil && time.Now().Before(end); {
 		_, readErr = reader.Read()
 	}
@@ -259,7 +261,7 @@ func saysSo(events *bpf.BPFMap, again func() error) error {
 		return err
 	}
 	if !errors.Is(readErr, unix.EMFILE) || !strings.Contains(readErr.Error(), "CPU 1 ") {
-		return fmt.Errorf("without a descriptor to spare, the reader returns %v", readErr)
+		return fmt.Errorf("without a free descriptor, the reader returns %v", readErr)
 	}
 	if err := sendOn(0); err != nil {
 		return err

@@ -15,7 +15,7 @@ int prog(void *ctx)
 
 	if (!is_target())
 		return 0;
-	/* Counts events for which the CPU has no buffer. */
+	/* Counts events that can't be sent because the CPU has no buffer. */
 	if (bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU, &number, sizeof(number)))
 		hit(0, 1);
 	return 0;

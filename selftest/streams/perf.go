@@ -31,7 +31,7 @@ func perfBuffer(t *selftest.Test) error {
 		}
 		select {
 		case event := <-events:
-			// The kernel pads it.
+			// The kernel pads the event of 8 bytes to 12.
 			if len(event) != 12 || binary.NativeEndian.Uint64(event) != number {
 				return fmt.Errorf("event %x, want number %d", event, number)
 			}
@@ -74,7 +74,7 @@ func perfReader(t *selftest.Test) error {
 	if err := module.AttachPrograms(); err != nil {
 		return err
 	}
-	for range 1000 { // more than a page holds
+	for range 1000 { // more than fit into a page
 		if err := selftest.Syscall(); err != nil {
 			return err
 		}

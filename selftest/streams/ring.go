@@ -82,7 +82,7 @@ func ringbufReader(t *selftest.Test) error {
 			i, n = 1, ^n
 		}
 		if n != next[i] {
-			return fmt.Errorf("ring %d gives %d, want %d", i, n, next[i])
+			return fmt.Errorf("ring %d returns %d, want %d", i, n, next[i])
 		}
 		next[i]++
 		return nil
@@ -155,7 +155,7 @@ func ringbufTwo(t *selftest.Test) error {
 				return fmt.Errorf("record %d of the second ring is %x", n, record)
 			}
 		}
-		// The first channel, which nobody read until now, has held up nothing.
+		// Nothing was read from the first channel until now: it must not have blocked the second one.
 		for i := range uint64(100) {
 			n := round*100 + i
 			if record := <-first; binary.NativeEndian.Uint64(record) != n {

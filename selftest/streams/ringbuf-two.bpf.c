@@ -12,7 +12,7 @@ static void send(void *ring, __u64 number)
 	bpf_ringbuf_output(ring, &number, sizeof(number), 0);
 }
 
-/* 100 numbers to each ring. */
+/* Sends 100 numbers to each ring. */
 SEC("raw_tp")
 int prog(void *ctx)
 {

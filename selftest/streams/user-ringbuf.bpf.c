@@ -17,7 +17,7 @@ static long on_sample(struct bpf_dynptr *sample, void *ctx)
 	return 0;
 }
 
-/* Returns how many samples are numbered from 0 on. */
+/* Drains the samples and counts those that are numbered from 0 on, without a gap. */
 SEC("tp/syscalls/sys_enter_getpgid")
 int prog(void *ctx)
 {

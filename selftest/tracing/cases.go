@@ -1,4 +1,4 @@
-// Package tracing has selftests of programs at trampolines, security hooks, tracepoints and perf events.
+// Package tracing has the selftests of programs at trampolines, security hooks, tracepoints and perf events.
 package tracing
 
 import (
@@ -12,29 +12,29 @@ import (
 //go:embed *.bpf.o
 var objects embed.FS
 
-// Cases are selftests of programs at trampolines, security hooks, tracepoints and perf events.
+// Cases are the selftests of programs at trampolines, security hooks, tracepoints and perf events.
 var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	{
 		Name:     "fentry",
-		Checks:   "a program runs when a function of the kernel is entered, and sees its argument",
+		Checks:   "a program runs when a kernel function is entered, and reads its argument",
 		Refusals: atTrampoline,
 		Run:      atTestFunction,
 	},
 	{
 		Name:     "fentry-cookie",
-		Checks:   "a program gets the cookie that it was attached with at a function of the kernel",
+		Checks:   "a program at a kernel function reads its cookie",
 		Refusals: atTrampoline,
 		Run:      selftest.One(trace(bpf.TraceOpts{Cookie: selftest.Cookie}), selftest.Syscall),
 	},
 	{
 		Name:     "fexit",
-		Checks:   "a program runs when a function of the kernel returns, and sees argument and result",
+		Checks:   "a program runs when a kernel function returns, and reads argument and result",
 		Refusals: atTrampoline,
 		Run:      atTestFunction,
 	},
 	{
 		Name:     "fmod-ret",
-		Checks:   "what a program returns is returned in the place of a function of the kernel",
+		Checks:   "a program's return value replaces a call of a kernel function",
 		Refusals: atTrampoline,
 		Run: func(t *selftest.Test) error {
 			return t.Denied("prog", trace(bpf.TraceOpts{}), selftest.Syscall, syscall.EACCES)
@@ -42,38 +42,38 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "freplace",
-		Checks:   "a program runs in the place of a function of another one",
+		Checks:   "a program replaces a function of another program",
 		Refusals: selftest.Refusals{selftest.Loading: {selftest.Locked}},
 		Run:      freplace,
 	},
 	{
 		Name:     "fsession",
-		Checks:   "a program runs when a function of the kernel is entered and when it returns",
+		Checks:   "a program runs when a kernel function is entered and when it returns",
 		Refusals: selftest.Refusals{selftest.Loading: {selftest.Locked, syscall.EINVAL}}, // before Linux 7.0
 		Run:      func(t *selftest.Test) error { return t.Calls(2, trace(bpf.TraceOpts{}), selftest.Syscall) },
 	},
 	{
 		Name:     "lsm",
-		Checks:   "a program decides whether a file may be opened",
+		Checks:   "a program at a security hook denies opening a file",
 		Needs:    []selftest.Need{selftest.LSM},
 		Refusals: atTrampoline,
 		Run:      lsm,
 	},
 	{
 		Name:     "lsm-sleepable",
-		Checks:   "a program at a security hook, which may sleep, reads the memory of the process",
+		Checks:   "a sleepable program at a security hook reads the memory of the process",
 		Needs:    []selftest.Need{selftest.LSM},
 		Refusals: atTrampoline,
 		Run:      lsmSleepable,
 	},
 	{
 		Name:   "perf-event",
-		Checks: "a program runs at the samples of a perf event, which is a clock of this thread",
+		Checks: "a program runs at each sample of a perf event, a clock of this thread",
 		Run:    selftest.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) { return selftest.Clock(prog.AttachPerfEvent) }, selftest.Work),
 	},
 	{
 		Name:   "perf-event-cookie",
-		Checks: "a program gets the cookie that it was attached with at the samples of a perf event",
+		Checks: "a program at the samples of a perf event reads its cookie",
 		Run: selftest.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 			return selftest.Clock(func(fd int) (*bpf.BPFLink, error) {
 				return prog.AttachPerfEventOpts(fd, bpf.PerfEventOpts{Cookie: selftest.Cookie})
@@ -82,7 +82,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "raw-tp-cookie",
-		Checks:   "a program gets the cookie that it was attached with at a raw tracepoint",
+		Checks:   "a program at a raw tracepoint reads its cookie",
 		Needs:    []selftest.Need{selftest.Libbpf(1, 4)},
 		Refusals: selftest.Refusals{selftest.Loading: {syscall.EINVAL}}, // before Linux 6.10
 		Run: selftest.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
@@ -110,14 +110,15 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "tracepoint-cookie",
-		Checks: "a program gets the cookie that it was attached with at a tracepoint",
+		Checks: "a program at a tracepoint reads its cookie",
 		Run: selftest.One(func(prog *bpf.BPFProg) (*bpf.BPFLink, error) {
 			return prog.AttachTracepointOpts("syscalls", "sys_enter_getpgid", bpf.TracepointOpts{Cookie: selftest.Cookie})
 		}, selftest.Syscall),
 	},
 }}
 
-// atTrampoline is how kernels refuse what runs by trampolines: a locked one, and by ENOTSUPP arm64 before Linux 6.4.
+// atTrampoline lists the refusals of programs that run at trampolines: a locked kernel, and ENOTSUPP on arm64 before
+// Linux 6.4.
 var atTrampoline = selftest.Refusals{
 	selftest.Loading:   {selftest.Locked, selftest.ENOTSUPP},
 	selftest.Attaching: {selftest.ENOTSUPP},

@@ -2,7 +2,7 @@
 
 #include "../include/selftest.h"
 
-/* Where the test's process has a secret, and what. */
+/* The address of the secret in the selftest's process, and its value. */
 const volatile __u64 address = 0;
 const volatile __u64 secret = 0;
 
@@ -11,7 +11,7 @@ int BPF_PROG(prog, void *file)
 {
 	__u64 value = 0;
 
-	/* It may have to wait for the memory, so that only a program that may sleep can call it. */
+	/* The helper may wait for a page of memory: only sleepable programs can call it. */
 	if (is_target() && !bpf_copy_from_user(&value, sizeof(value), (void *)address) &&
 	    value == secret)
 		hit(0, 1);

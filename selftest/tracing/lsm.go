@@ -34,13 +34,13 @@ func lsm(t *selftest.Test) error {
 			syscall.Close(fd)
 		}
 		if errors.Is(err, syscall.EPERM) != attached {
-			return fmt.Errorf("opening a file gives %v", err)
+			return fmt.Errorf("opening a file returns %v", err)
 		}
 		return nil
 	})
 }
 
-// secret doesn't move.
+// secret is a global variable, so that its address doesn't change.
 var secret = uint64(0x1234567812345678)
 
 func lsmSleepable(t *selftest.Test) error {

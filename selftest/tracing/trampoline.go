@@ -7,8 +7,8 @@ import (
 	"github.com/seed-36717feb/libbpfgo/selftest/internal/selftest"
 )
 
-// atTestFunction checks a program at a function that the kernel has for tests, which it calls if such a program is
-// run.
+// atTestFunction checks a program at one of the kernel's test functions. The kernel calls them when a program that is
+// attached there gets a test run.
 func atTestFunction(t *selftest.Test) error {
 	module, prog, err := t.LoadProgram("prog")
 	if err != nil {
@@ -34,7 +34,7 @@ func freplace(t *selftest.Test) error {
 	}
 	module, target, err := t.LoadProgram("target", autoload("target"))
 	if err != nil {
-		return fmt.Errorf("load the program whose function is replaced: %v", err) // that is no refusal
+		return fmt.Errorf("load the program whose function is replaced: %v", err) // %v: never a refusal
 	}
 	defer module.Close()
 	extension, err := t.Load(autoload("prog"), func(module *bpf.Module) error {

@@ -122,7 +122,7 @@ func (t *Test) Denied(program string, attach Attach, operation func() error, wan
 		err := operation()
 		if link != nil && link.FileDescriptor() >= 0 {
 			if !errors.Is(err, want) {
-				return fmt.Errorf("the operation gives %v, want %v", err, want)
+				return fmt.Errorf("the operation returns %v, want %v", err, want)
 			}
 			return nil
 		}
