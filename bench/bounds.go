@@ -6,11 +6,11 @@ import (
 	"github.com/seed-36717feb/libbpfgo/bench/peer"
 )
 
-// A bound is what a quantity of one form, by that of another if there is one, is meant to be at most or, if
-// least, at least.
+// A bound limits a form's measurement, or its ratio to another form's. The limit is a maximum, or a minimum if least is
+// set.
 type bound struct {
-	quantity string
-	of, by   form
+	quantity string // a key of quantities
+	of, by   form   // of divided by by, if that isn't empty
 	limit    float64
 	least    bool
 }
@@ -39,7 +39,7 @@ var (
 		{quantity: "p99", of: form{"here", "Read"}, by: form{"cilium", "Read"}, limit: 1},
 		{quantity: "p99", of: form{"here", "channel"}, by: form{"cilium", "Read"}, limit: 1},
 	}
-	// What the process of several readers takes that do nothing; Go's runtime itself takes some.
+	// A process whose readers wait. The limits above 0 are for Go's runtime, which uses some time and memory by itself.
 	idleBounds = []bound{
 		{quantity: "threads", of: form{"here", "Read"}},
 		{quantity: "threads", of: form{"here", "channel"}},
@@ -54,13 +54,14 @@ var (
 	}
 )
 
-// summary prints what was measured by what is meant to be.
+// summary prints a table that compares the measurements with the bounds.
 func summary(full, woken, waited map[string]map[form]peer.Result, written map[form]peer.Result) {
 	fmt.Printf("\n## Against the bounds\n\n")
-	fmt.Printf("What this library is meant to reach: times and allocations at 64 bytes, in buffers that were filled before and in\n")
-	fmt.Printf("the user ring buffer, p99 from sending a single event to having it; threads, processor time and allocations of\n")
-	fmt.Printf("readers that wait, and of their process.\n\n")
-	fmt.Printf("| | of | by that of | measured | bound | reached |\n|---|---|---|---|---|---|\n")
+	fmt.Printf("The goals of this library. Time and allocations are for events of 64 bytes in buffers filled in\n")
+	fmt.Printf("advance, and for the user ring buffer. p99 is the latency of a single event, from sending to reading.\n")
+	fmt.Printf("The rows \"waiting\" are for a process whose readers wait: its additional threads, its processor time\n")
+	fmt.Printf("and its allocations.\n\n")
+	fmt.Printf("| | of | divided by | measured | bound | reached |\n|---|---|---|---|---|---|\n")
 	for _, kind := range kinds {
 		compare(buffers[kind], readBounds, full[kind])
 		compare(buffers[kind], wakeBounds, woken[kind])

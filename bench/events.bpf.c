@@ -1,6 +1,6 @@
 //go:build ignore
 
-/* What fills the buffers of the benchmark. Each program is run by BPF_PROG_TEST_RUN. */
+/* The programs that fill the benchmark's buffers. They are run by BPF_PROG_TEST_RUN. */
 #include <linux/bpf.h>
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
@@ -38,8 +38,8 @@ struct raw_args {
 static __u64 sent = 0;
 
 /*
- * ring_N sends so many events of N bytes to ring0, as far as there is room, and returns how many
- * there was room for. An event begins with its number and the time.
+ * ring_N sends ctx->count events of N bytes to ring0, or fewer if the ring is full, and returns how
+ * many it has sent. An event begins with its number and the time.
  */
 #define RING_PROGRAM(size)                                                                         \
 	static long send_##size(__u32 index, __u32 *taken)                                         \
@@ -87,7 +87,7 @@ static long send_all(__u32 index, __u32 *taken)
 	return 0;
 }
 
-/* Sends so many events of 64 bytes to each of the rings. */
+/* Sends ctx->count events of 64 bytes to each of the rings. */
 SEC("raw_tp")
 int rings_64(struct raw_args *ctx)
 {
@@ -97,7 +97,7 @@ int rings_64(struct raw_args *ctx)
 	return taken;
 }
 
-/* perf_N sends up to 4,096 events of N bytes, which become 4 bytes longer on their way. */
+/* perf_N sends up to 4,096 events of N bytes. The kernel pads each by 4 bytes. */
 #define PERF_PROGRAM(size)                                                                         \
 	SEC("raw_tp")                                                                              \
 	int perf_##size(struct raw_args *ctx)                                                      \
@@ -128,7 +128,7 @@ struct {
 	__type(value, struct large_event);
 } large SEC(".maps");
 
-/* Larger than a program's stack. */
+/* Events that are larger than a program's stack are built in a map. */
 #define LARGE_PERF_PROGRAM(size)                                                                   \
 	SEC("raw_tp")                                                                              \
 	int perf_##size(struct raw_args *ctx)                                                      \
@@ -155,7 +155,7 @@ static long on_sample(struct bpf_dynptr *sample, void *ctx)
 	return 0;
 }
 
-/* Drains samples and returns how many there were. */
+/* Drains the user ring buffer and returns the number of samples. */
 SEC("raw_tp")
 int drain(struct raw_args *ctx)
 {

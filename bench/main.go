@@ -1,5 +1,5 @@
-// Bench runs each library's process on the same work, in alternating rounds, and prints what an event
-// costs in each form, as a table in Markdown.
+// Bench compares the libraries on the same work. It runs a process of each library in turn, in several rounds, and
+// prints the cost of an event for each way of reading or writing, as tables in Markdown.
 //
 //	bench -bin build/bench -object bench/events.bpf.o
 package main
@@ -22,7 +22,7 @@ import (
 	"github.com/seed-36717feb/libbpfgo/bench/peer"
 )
 
-// A form is a library's way to do the work.
+// A form is one way of reading or writing events with a library, such as its method Read or a channel.
 type form struct {
 	library, name string
 }
@@ -58,7 +58,7 @@ var buffers = map[string]string{"ring": "Ring buffer", "perf": "Perf buffer"}
 var (
 	bin    = flag.String("bin", "", "folder of the libraries' programs")
 	object = flag.String("object", "", "path of events.bpf.o")
-	rounds = flag.Int("rounds", 4, "how often each process runs; the best counts")
+	rounds = flag.Int("rounds", 4, "how often each process runs; the best result counts")
 )
 
 func main() {
@@ -86,13 +86,14 @@ func run() error {
 		if job.Count > 1 {
 			threads = fmt.Sprintf("%d threads send", job.Count)
 		}
-		title := fmt.Sprintf("%s, 64 bytes, while %s; sending is part of the time", buffers[job.Kind], threads)
+		title := fmt.Sprintf("%s, 64 bytes, while %s; the time includes sending", buffers[job.Kind], threads)
 		if _, err := table(title, "", reading, job); err != nil {
 			return err
 		}
 	}
-	const note = "cilium/ebpf's reader has one ring. libbpfgo's rings have a channel and a receiving goroutine each; it would close one that they share eight times.\n"
-	if _, err := table("Eight rings in one reader, 64 bytes, filled before", note, several, peer.Job{Scenario: "rings", Kind: "ring", Size: 64}); err != nil {
+	const note = "cilium/ebpf's reader has only one ring. With libbpfgo, each ring has its own channel and receiving " +
+		"goroutine: it closes a channel once per ring, so that rings can't share one.\n"
+	if _, err := table("Eight rings in one reader, 64 bytes, filled in advance", note, several, peer.Job{Scenario: "rings", Kind: "ring", Size: 64}); err != nil {
 		return err
 	}
 	written, err := table("User ring buffer, samples of 64 bytes", "", writing, peer.Job{Scenario: "user", Size: 64})
@@ -133,15 +134,15 @@ func heading() error {
 	fmt.Printf("`make bench` on %s: Linux %s, %d × %s, %s, libbpf %s, libbpfgo v0.10.0-libbpf-1.5.1, cilium/ebpf v0.22.0.\n",
 		time.Now().Format(time.DateOnly), unix.ByteSliceToString(name.Release[:]), runtime.NumCPU(), cpu, runtime.Version(),
 		bpf.LibbpfVersionString())
-	fmt.Printf("All on the same BPF object in one run, each library in its own process, the best of %d processes with several rounds each.\n", *rounds)
-	fmt.Printf("Times are nanoseconds an event. Bold is this library.\n")
+	fmt.Printf("All libraries use the same BPF object, each in its own process. ")
+	fmt.Printf("A result is the best of %d processes with several rounds each.\n", *rounds)
+	fmt.Printf("Times are nanoseconds per event. Bold is this library.\n")
 	return nil
 }
 
-// full prints the table of buffers that were filled before, for all sizes, and returns what there is of 64
-// bytes.
+// full prints the table of buffers filled in advance, for all sizes, and returns the results for 64 bytes.
 func full(kind string) (map[form]peer.Result, error) {
-	fmt.Printf("\n## %s, filled before, by size of the event\n\n", buffers[kind])
+	fmt.Printf("\n## %s, filled in advance, by size of the event\n\n", buffers[kind])
 	fmt.Printf("| | 16 | 64 | × C | allocations | 512 | 4,096 |\n|---|---|---|---|---|---|---|\n")
 	results := make(map[int]map[form]peer.Result)
 	for _, size := range []int{16, 64, 512, 4096} {
@@ -159,7 +160,7 @@ func full(kind string) (map[form]peer.Result, error) {
 	return at64, nil
 }
 
-// table prints how the forms, of which one is C, do a job, and returns what was measured.
+// table measures a job with each of the forms, which must include C, prints the table, and returns the results.
 func table(title, note string, forms []form, job peer.Job) (map[form]peer.Result, error) {
 	fmt.Printf("\n## %s\n\n", title)
 	if note != "" {
@@ -177,9 +178,10 @@ func table(title, note string, forms []form, job peer.Job) (map[form]peer.Result
 	return best, nil
 }
 
-// latency prints how long a reader takes to wake up, and returns what was measured.
+// latency measures how long a reader takes to wake up, prints the table, and returns the results.
 func latency(kind string) (map[form]peer.Result, error) {
-	fmt.Printf("\n## From sending a single event to having it, %s buffer, µs\n\n| | p50 | p99 | p99.9 |\n|---|---|---|---|\n", kind)
+	fmt.Printf("\n## Latency of a single event, from sending to reading, %s buffer, µs\n\n", kind)
+	fmt.Printf("| | p50 | p99 | p99.9 |\n|---|---|---|---|\n")
 	best, err := measure(waiting, peer.Job{Scenario: "latency", Kind: kind, Size: 16})
 	if err != nil {
 		return nil, err
@@ -190,9 +192,10 @@ func latency(kind string) (map[form]peer.Result, error) {
 	return best, nil
 }
 
-// idle prints what readers cost that wait, and returns what was measured.
+// idle measures the cost of waiting readers, prints the table, and returns the results.
 func idle(kind string) (map[form]peer.Result, error) {
-	fmt.Printf("\n## Eight readers that wait for two seconds without an event, %s buffer\n\n| | threads more | processor time | allocations |\n|---|---|---|---|\n", kind)
+	fmt.Printf("\n## Eight readers that wait for two seconds without an event, %s buffer\n\n", kind)
+	fmt.Printf("| | additional threads | processor time | allocations |\n|---|---|---|---|\n")
 	best, err := measure(waiting, peer.Job{Scenario: "idle", Kind: kind, Size: 16})
 	if err != nil {
 		return nil, err
@@ -203,7 +206,7 @@ func idle(kind string) (map[form]peer.Result, error) {
 	return best, nil
 }
 
-// measure runs each form's process in turn, round by round, and returns the best results.
+// measure runs a process for each form, in several rounds over all forms, and returns the best result of each.
 func measure(forms []form, job peer.Job) (map[form]peer.Result, error) {
 	best := make(map[form]peer.Result)
 	job.Object = *object

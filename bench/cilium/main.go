@@ -1,4 +1,4 @@
-// Cilium measures github.com/cilium/ebpf.
+// Cilium is the benchmark's process for github.com/cilium/ebpf.
 package main
 
 import (

@@ -8,7 +8,7 @@ package main
 #include <string.h>
 #include <bpf/libbpf.h>
 
-// What each reader does: copy the event, and add up its number.
+// The work of each reader: copy the event and add its number to the sum.
 struct target {
 	uint64_t sum;
 	uint64_t count;
@@ -88,7 +88,7 @@ import (
 	"github.com/seed-36717feb/libbpfgo/bench/peer"
 )
 
-// cReader is libbpf's own loop.
+// cReader reads with libbpf's own loop, in C.
 type cReader struct {
 	target *C.struct_target
 	read   func(n int) C.int

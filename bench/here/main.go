@@ -1,4 +1,4 @@
-// Here measures this library, and C.
+// Here is the benchmark's process for this library, and for libbpf in C.
 package main
 
 import (
@@ -74,7 +74,7 @@ func (o object) Ring(form string, names ...string) (peer.Source, error) {
 	return &ring{reader: reader, form: form, batch: make([]bpf.Record, 512)}, nil
 }
 
-// A channel is read from only, so the buffer starts with the first read.
+// A channel reads events from a Go channel. It starts the buffer with the first read.
 type channel struct {
 	events  chan []byte
 	start   func()

@@ -1,4 +1,4 @@
-// Libbpfgo measures github.com/aquasecurity/libbpfgo.
+// Libbpfgo is the benchmark's process for github.com/aquasecurity/libbpfgo.
 package main
 
 import (
@@ -83,7 +83,7 @@ func (o object) Perf(form string, pages int) (peer.Source, error) {
 	return &channel{events: events, start: func() { buffer.Poll(300) }, close: buffer.Close}, nil
 }
 
-// A channel is read from only, so the buffer starts with the first read.
+// A channel reads events from a Go channel. It starts the buffer with the first read.
 type channel struct {
 	events  chan []byte
 	start   func()
@@ -121,13 +121,14 @@ func (c *channel) ReadStamp() (uint64, error) {
 
 func (c *channel) Close() { c.close() }
 
-// Channels are those of rings that are polled together: each has its own, as it is closed once for each ring.
+// Channels reads from several rings that are polled together. Each ring needs its own Go channel, because the library
+// closes the channel once per ring.
 type channels struct {
-	*channel // which starts all
+	*channel // the first ring's; it starts the buffer of all rings
 	others   []*channel
 }
 
-// Read reads as many events from each channel, at the same time.
+// Read reads n events, the same number from each channel, concurrently.
 func (c *channels) Read(n int) (uint64, error) {
 	var all sync.WaitGroup
 	sums, errs := make([]uint64, len(c.others)), make([]error, len(c.others))
@@ -168,10 +169,11 @@ func (o object) User(form string) (peer.Sink, error) {
 type user struct {
 	buffer   *bpf.UserRingBuffer
 	samples  chan []byte
-	position *uint64 // up to which the ring has samples
+	position *uint64 // the ring's producer position
 }
 
-// Write waits until the ring has the samples, of which the channel doesn't tell.
+// Write sends the samples to the channel and waits until all are in the ring. The library has no way to wait for that,
+// so Write watches the producer position.
 func (u *user) Write(n int, sample []byte) error {
 	end := atomic.LoadUint64(u.position) + uint64(n)*uint64(len(sample)+8)
 	for range n {
@@ -185,5 +187,5 @@ func (u *user) Write(n int, sample []byte) error {
 	return nil
 }
 
-// Close does nothing: the module closes the buffer, which a Stop before would make panic.
+// Close does nothing. The module closes the buffer; it would panic if Stop had been called before.
 func (u *user) Close() {}

@@ -1,5 +1,5 @@
-// Package peer is what the benchmark's processes share: the work, which is the same for each library,
-// and how it is measured.
+// Package peer is shared by the benchmark's processes, one for each library. It has the work, which is the same for all
+// libraries, and measures it.
 package peer
 
 import (
@@ -18,27 +18,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Job says what one process is to measure.
+// A Job describes what a process measures.
 type Job struct {
 	Scenario string // full, producers, rings, latency, user, idle
 	Kind     string // ring or perf
-	Form     string // of reading or writing, one of the library's
-	Size     int    // of an event in bytes
-	Count    int    // events, or producers
+	Form     string // the library's way of reading or writing
+	Size     int    // bytes of an event
+	Count    int    // number of producers
 	Object   string // path of events.bpf.o
 }
 
-// A Result is what came out, of the best round.
+// A Result has the measurements of a job. Which of them are set depends on the scenario.
 type Result struct {
-	Nanoseconds float64 // of an event
-	Allocations float64 // of an event
+	Nanoseconds float64 // per event, in the fastest round
+	Allocations float64 // per event, in the fastest round; in the scenario idle, all allocations
 	// P50, P99 and P999 are wake-up latencies in microseconds.
 	P50, P99, P999 float64
-	Threads        int     // more than before
-	CPU            float64 // processor time by wall time
+	Threads        int     // additional threads
+	CPU            float64 // processor time divided by wall time
 }
 
-// round measures f, which is about n events.
+// round measures one call of f, which processes n events, and keeps the result if it is the fastest so far.
 func (r *Result) round(n int, f func() error) error {
 	runtime.GC()
 	var before, after runtime.MemStats
@@ -60,33 +60,33 @@ type Object interface {
 	MapFD(name string) int
 	// Ring returns a reader of the rings.
 	Ring(form string, names ...string) (Source, error)
-	// Perf returns a reader of the perf event array, with buffers of so many pages.
+	// Perf returns a reader of the perf event array. Each CPU's buffer has the given number of pages.
 	Perf(form string, pages int) (Source, error)
-	// User returns a writer to the user ring.
+	// User returns a writer to the user ring buffer.
 	User(form string) (Sink, error)
 	Close()
 }
 
-// A Source is read from.
+// A Source is a reader of events.
 type Source interface {
 	// Read reads n events and returns the sum of their first 8 bytes.
 	Read(n int) (uint64, error)
 	Close()
 }
 
-// A Sink is written to.
+// A Sink is a writer of samples.
 type Sink interface {
-	// Write writes n samples, of which the ring has all when it returns.
+	// Write writes n samples. When it returns, all of them are in the ring.
 	Write(n int, sample []byte) error
 	Close()
 }
 
-// A Stamped source gives the second 8 bytes of the next event, which are when it was sent.
+// A Stamped source can read the time at which an event was sent: the second 8 bytes of the next event.
 type Stamped interface {
 	ReadStamp() (uint64, error)
 }
 
-// Main measures the job on its standard input.
+// Main reads a job from the standard input, measures it, and prints the result. load loads the BPF object.
 func Main(load func(object []byte) (Object, error)) {
 	if err := run(load); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -131,7 +131,7 @@ func run(load func(object []byte) (Object, error)) error {
 	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
-// pages is the size of a CPU's perf buffer: 4 MiB, as locked memory is limited.
+// pages is the size of each CPU's perf buffer in pages, 4 MiB. It is small because locked memory is limited.
 const pages = 1024
 
 func open(object Object, job Job) (Source, error) {
@@ -141,7 +141,7 @@ func open(object Object, job Job) (Source, error) {
 	return object.Ring(job.Form, "ring0")
 }
 
-// send runs a program that sends n events, and returns how many it sent.
+// send runs a program until it has sent n events or sends no more. It returns the number of sent events.
 func send(object Object, program string, n int) (int, error) {
 	fd := object.ProgFD(program)
 	sent := 0
@@ -168,7 +168,7 @@ func send(object Object, program string, n int) (int, error) {
 	return sent, nil
 }
 
-// oneCPU keeps the thread on a CPU.
+// oneCPU locks the goroutine to its thread and the thread to a CPU.
 func oneCPU(cpu int) error {
 	runtime.LockOSThread()
 	var set unix.CPUSet
@@ -176,14 +176,14 @@ func oneCPU(cpu int) error {
 	return unix.SchedSetaffinity(0, &set)
 }
 
-// full reads a buffer that was filled before.
+// full reads from a buffer that was filled in advance.
 func full(object Object, job Job, result *Result) error {
 	if err := oneCPU(0); err != nil {
 		return err
 	}
 	n, rounds := min(200_000, 16<<20/(job.Size+8)*9/10), 12
 	if job.Kind == "perf" {
-		// Sending a perf event takes the kernel a hundred times as long as reading it.
+		// Fewer events: the kernel takes a hundred times as long to send a perf event as it takes to read one.
 		n, rounds = min(30_000, pages*os.Getpagesize()/(job.Size+16)*9/10), 6
 	}
 	program := fmt.Sprintf("%s_%d", job.Kind, job.Size)
@@ -204,7 +204,7 @@ func full(object Object, job Job, result *Result) error {
 	return nil
 }
 
-// read reads n events, which are numbered from first on.
+// read reads n events and checks the sum of their numbers, which begin with first.
 func read(source Source, first uint64, n int) error {
 	got, err := source.Read(n)
 	if want := sum(first, first+uint64(n)); err != nil || got != want {
@@ -213,7 +213,7 @@ func read(source Source, first uint64, n int) error {
 	return nil
 }
 
-// sum returns the sum of the numbers from first to before end.
+// sum returns the sum of the numbers from first to end-1.
 func sum(first, end uint64) uint64 {
 	return end*(end-1)/2 - first*(first-1)/2
 }
@@ -222,7 +222,7 @@ func sum(first, end uint64) uint64 {
 func producers(object Object, job Job, result *Result) error {
 	n, rounds := 400_000, 5
 	if job.Kind == "perf" {
-		// For all of these there is room: a buffer that is full loses events.
+		// The buffer has room for all of them: a full perf buffer would lose events.
 		n, rounds = 30_000, 6
 	}
 	program := fmt.Sprintf("%s_%d", job.Kind, job.Size)
@@ -231,7 +231,7 @@ func producers(object Object, job Job, result *Result) error {
 		if err != nil {
 			return err
 		}
-		// A number is taken after there was room.
+		// A program numbers an event after it has reserved room, so that the numbers of sent events have no gap.
 		err = result.round(n, func() error {
 			var all sync.WaitGroup
 			errs := make([]error, job.Count)
@@ -258,7 +258,7 @@ func producers(object Object, job Job, result *Result) error {
 	return nil
 }
 
-// rings reads eight rings that were filled before.
+// rings reads from eight rings that were filled in advance.
 func rings(object Object, job Job, result *Result) error {
 	if err := oneCPU(0); err != nil {
 		return err
@@ -285,7 +285,7 @@ func rings(object Object, job Job, result *Result) error {
 	return nil
 }
 
-// latency measures how long after it was sent a single event is there.
+// latency measures the time from sending a single event to reading it.
 func latency(object Object, job Job, result *Result) error {
 	source, err := open(object, job)
 	if err != nil {
@@ -324,9 +324,9 @@ func latency(object Object, job Job, result *Result) error {
 	return nil
 }
 
-// user writes samples to a ring that is drained afterwards.
+// user writes samples to a user ring buffer that is drained after each round.
 func user(object Object, job Job, result *Result) error {
-	if job.Form != "channel" { // which needs a goroutine beside
+	if job.Form != "channel" { // a channel needs another goroutine, on another CPU
 		if err := oneCPU(0); err != nil {
 			return err
 		}
@@ -349,11 +349,11 @@ func user(object Object, job Job, result *Result) error {
 	return nil
 }
 
-// idle has several readers wait for events that don't come.
+// idle measures a process in which several readers wait for events that never arrive.
 func idle(object Object, job Job, result *Result) error {
 	debug.SetGCPercent(-1)
 	const readers = 8
-	// As many threads as these need to run, the runtime has anyway.
+	// Make the runtime start as many threads as this many running goroutines need, before counting threads.
 	together(readers, func(int) {
 		for begin := time.Now(); time.Since(begin) < 20*time.Millisecond; {
 		}
@@ -387,7 +387,7 @@ func idle(object Object, job Job, result *Result) error {
 	return nil
 }
 
-// together runs f for 0 to before n, all at a time, and returns when all have ended.
+// together calls f with 0 to n-1, concurrently, and returns when all calls have returned.
 func together(n int, f func(i int)) {
 	var all sync.WaitGroup
 	defer all.Wait()
