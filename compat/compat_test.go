@@ -1,6 +1,6 @@
-// Package compat compares this library with the release that it takes the place of: programs are built
-// against both, by a go.mod that differs in one line, and must do the same. Where they don't, the
-// difference stands in the file differences and, with its reason, in docs/libbpfgo.md.
+// Package compat compares this library with the libbpfgo release that it replaces. Programs are built against both,
+// with go.mod files that differ in one line, and must behave in the same way. Each known difference is listed in the
+// file differences and explained in docs/libbpfgo.md.
 package compat
 
 import (
@@ -21,16 +21,16 @@ import (
 	"time"
 )
 
-// What the steps exit with, beyond the Go runtime's codes.
+// Exit codes of the steps program, in addition to the Go runtime's.
 const (
 	exitSetup = 3
 	exitSkip  = 77
 )
 
-// timeLimit is after how long a program is said to hang.
+// timeLimit is the time after which a program counts as hanging.
 const timeLimit = 20 * time.Second
 
-// A library is what the programs are built against.
+// A library is one that the programs are built against.
 type library struct {
 	name  string
 	flags []string
@@ -41,7 +41,7 @@ var (
 	here    = library{"here", []string{"-modfile=go.here.mod"}}
 )
 
-// build builds a program, with the environment that the release needs.
+// build builds a program against the library, with the cgo flags that the release needs.
 func (l library) build(t *testing.T, program string, flags ...string) string {
 	t.Helper()
 	built, err := filepath.Abs("../build")
@@ -64,17 +64,17 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// An outcome is what a program did.
+// An outcome is the output of a program and how it ended.
 type outcome struct {
 	output, errors string
-	end            string // how it ended
+	end            string // "ended", "crashes", "hangs" or "skipped"
 }
 
-// runs counts the programs that were started; a pinned file's name begins with its program's number.
+// runs counts the started programs. The number is part of the prefix of a program's pinned files.
 var runs atomic.Int64
 
-// run runs a program of the checkout's folder and answers with the errno when it raises the limit of
-// locked memory.
+// run runs a program in the root folder of the repository. When the program raises the limit of locked memory, the call
+// does nothing and returns the errno memlock.
 func run(t *testing.T, memlock syscall.Errno, coverage string, command ...string) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
@@ -110,12 +110,12 @@ func run(t *testing.T, memlock syscall.Errno, coverage string, command ...string
 	return o
 }
 
-// messages returns what the program said, without libbpf's chatter.
+// messages returns the program's standard error without libbpf's messages.
 func (o outcome) messages() string {
 	return regexp.MustCompile(`(?m)^libbpf: .*\n`).ReplaceAllString(o.errors, "")
 }
 
-// steps returns the outcome's steps, each of a name that is unique, and the end as the last one.
+// steps returns the steps of the outcome, with unique names, and their results. The last step is how the program ended.
 func (o outcome) steps() (names []string, results map[string]string) {
 	results = make(map[string]string)
 	for line := range strings.Lines(o.output + "end: " + o.end) {
@@ -130,8 +130,8 @@ func (o outcome) steps() (names []string, results map[string]string) {
 	return names, results
 }
 
-// difference describes what two outcomes don't have in common, like diff does; the empty string if that
-// is nothing.
+// difference describes the differences between two outcomes in the style of diff. It returns the empty string if there
+// are none.
 func difference(a, b outcome) string {
 	names, left := a.steps()
 	more, right := b.steps()
@@ -155,7 +155,7 @@ func difference(a, b outcome) string {
 	return text.String()
 }
 
-// differences returns the known ones by the names of their cases.
+// differences returns the known differences by case.
 func differences(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("differences")
@@ -170,7 +170,7 @@ func differences(t *testing.T) map[string]string {
 	return known
 }
 
-// Every step gives the same in both libraries, or what the file differences says.
+// Every step has the same result with both libraries, or the results in the file differences.
 func TestSteps(t *testing.T) {
 	needRoot(t)
 	binaries := []string{
@@ -220,7 +220,7 @@ func compareSteps(t *testing.T, binaries []string, name, coverage, want string) 
 	}
 }
 
-// everyFunctionRan checks that the cases call everything that the release exports.
+// everyFunctionRan checks that the cases call every exported function and method of the release.
 func everyFunctionRan(t *testing.T, coverage string) {
 	out, err := exec.Command("go", "tool", "covdata", "func", "-i", coverage).Output()
 	if err != nil {
@@ -242,7 +242,7 @@ func everyFunctionRan(t *testing.T, coverage string) {
 	}
 }
 
-// The page for users says of every difference why it is right.
+// The page for users explains every difference.
 func TestDifferencesAreExplained(t *testing.T) {
 	page, err := os.ReadFile("../docs/libbpfgo.md")
 	if err != nil {
@@ -269,7 +269,7 @@ func TestDifferencesAreExplained(t *testing.T) {
 	}
 }
 
-// Programs in the style of the release's users do the same with both.
+// Programs in the style of the release's users have the same output with both libraries.
 func TestPrograms(t *testing.T) {
 	needRoot(t)
 	for _, program := range []string{"exporter", "tracer"} {

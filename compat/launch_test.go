@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// launchArg makes the test binary a launcher: launchArg, an errno, a program and its arguments.
+// launchArg as the first argument makes the test binary a launcher. An errno, a program and its arguments follow.
 const launchArg = "launch"
 
 func TestMain(m *testing.M) {
@@ -24,9 +24,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// launch executes a program in a network of its own, where raising the limit of locked memory gives
-// the errno: nothing happens and 0 is answered, or it is refused. The release can't open an object
-// where it is refused, as in most containers.
+// launch executes a program in its own network namespace. When the program raises the limit of locked memory, the call
+// changes nothing and returns the errno; 0 means success. The release can't open an object if raising the limit fails,
+// as in most containers.
 func launch(errno string, command []string) error {
 	runtime.LockOSThread()
 	answer, err := strconv.ParseUint(errno, 10, 16)
@@ -59,8 +59,8 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request)
 }
 
-// answerMemlock installs a filter in this thread that answers prlimit64(_, RLIMIT_MEMLOCK, ...). The
-// fields are those of struct seccomp_data, of a little-endian machine.
+// answerMemlock installs a seccomp filter in this thread that answers prlimit64(_, RLIMIT_MEMLOCK, ...) with an errno.
+// The offsets are those of fields in struct seccomp_data, on a little-endian machine.
 func answerMemlock(errno uint32) error {
 	const (
 		numberOffset = 0

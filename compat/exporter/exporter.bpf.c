@@ -1,6 +1,6 @@
 //go:build ignore
 
-/* Counts the calls of getpgid(n) of one process, in maps of several kinds. */
+/* Counts the calls of getpgid(n) by one process, in maps of several types. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

@@ -1,4 +1,4 @@
-// Exporter shows what BPF programs counted in maps as metrics in Prometheus' text format, once.
+// Exporter prints the counts that BPF programs keep in maps, once, as metrics in Prometheus' text format.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 //go:embed exporter.bpf.o
 var object []byte
 
-// A metric is shown for each element of a map.
+// A metric is a set of samples, one for each element of a map.
 type metric struct {
 	name, help, kind string
 	bpfMap           string
@@ -29,7 +29,7 @@ type metric struct {
 	perCPU           bool
 }
 
-// A label is made of the next bytes of a key.
+// A label is made from the bytes of a key that follow those of the previous label.
 type label struct {
 	name   string
 	size   int
@@ -96,7 +96,7 @@ func run() error {
 	return export(os.Stdout, module)
 }
 
-// work does what is counted, under a name that is always the same.
+// work makes the system calls that are counted, under a fixed command name.
 func work() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -124,7 +124,7 @@ func export(w io.Writer, module *bpf.Module) error {
 	return nil
 }
 
-// lines returns a line for each element, in an order of their own.
+// lines returns a line for each element, sorted.
 func (m metric) lines(bpfMap *bpf.BPFMap) ([]string, error) {
 	var lines []string
 	it := bpfMap.Iterator()
@@ -146,7 +146,7 @@ func (m metric) lines(bpfMap *bpf.BPFMap) ([]string, error) {
 	return lines, it.Err()
 }
 
-// sum adds up the numbers that the values of all CPUs begin with.
+// sum returns the number at the beginning of a value, summed over the CPUs if the map is per-CPU.
 func (m metric) sum(bpfMap *bpf.BPFMap, value []byte) uint64 {
 	if !m.perCPU {
 		var padded [8]byte

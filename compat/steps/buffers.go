@@ -10,10 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long what is about to happen may take.
+// patience limits the wait for something that is expected to happen soon.
 const patience = 5 * time.Second
 
-// within tells whether a call returns. One that doesn't goes on, so that the case ends with it.
+// within reports whether a call returns in time. A call that doesn't return keeps running, so that it must be the last
+// one of its case.
 func within(call func()) bool {
 	done := make(chan struct{})
 	go func() {
@@ -28,7 +29,8 @@ func within(call func()) bool {
 	}
 }
 
-// receive returns up to n records of a channel, and whether it was closed or nothing more came.
+// receive returns up to n records from a channel. end is "there" if it has n records; otherwise it says why there are
+// fewer: the channel was closed, or nothing more arrived.
 func receive(channel <-chan []byte, n int) (records [][]byte, end string) {
 	for range n {
 		select {
@@ -44,7 +46,7 @@ func receive(channel <-chan []byte, n int) (records [][]byte, end string) {
 	return records, "there"
 }
 
-// isClosed tells whether a channel is closed, after what it holds.
+// isClosed reports whether a channel is closed, after reading the values in it.
 func isClosed[T any](channel <-chan T) bool {
 	for {
 		select {
@@ -58,7 +60,7 @@ func isClosed[T any](channel <-chan T) bool {
 	}
 }
 
-// numbers shows how many numbers the records hold and whether each follows the one before.
+// numbers returns how many records there are, whether they have the numbers 0, 1, 2 and so on, and end unchanged.
 func numbers(records [][]byte, end string) (count int, inOrder bool, then string) {
 	inOrder = true
 	for i, record := range records {
@@ -67,7 +69,7 @@ func numbers(records [][]byte, end string) (count int, inOrder bool, then string
 	return len(records), inOrder, end
 }
 
-// sender loads an object and attaches one of its programs.
+// sender loads an object and attaches a program of it that sends records or events.
 func sender(path, program string) *bpf.Module {
 	m := loadFor(path)
 	must(getProgram(m, program).AttachGeneric())
@@ -238,7 +240,7 @@ func init() {
 			begin := time.Now()
 			pb.Poll(1000)
 			show("poll returns at once")(time.Since(begin) < 900*time.Millisecond)
-			// One CPU's events are in order.
+			// Only the events of one CPU are in order.
 			for range 20 {
 				trigger(1)
 				_, end := receive(events, 1)
@@ -274,7 +276,7 @@ func init() {
 			m := sender(eventsObject, "perf_send_many")
 			events, lost := make(chan []byte, 10000), make(chan uint64, 1000)
 			pb := must(m.InitPerfBuf("perf_events", events, lost, 1))
-			const sent = 1000 // more than a page holds
+			const sent = 1000 // more than fit into a page
 			trigger(sent)
 			pb.Poll(100)
 			var received, missed uint64
@@ -285,7 +287,7 @@ func init() {
 				case count := <-lost:
 					missed += count
 				case <-time.After(time.Second):
-					trigger(1) // the kernel tells with the CPU's next event what was lost
+					trigger(1) // the kernel reports lost events before the CPU's next event
 					more++
 				}
 			}

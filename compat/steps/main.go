@@ -1,8 +1,8 @@
-// Steps runs one named case of calls to libbpfgo and prints what each of them gave, so that two
-// libraries can be compared by what they do. Without an argument it lists the cases.
+// Steps runs a named case, a series of calls to libbpfgo, and prints the results of each call, so that the behavior of
+// two libraries can be compared. Without an argument it lists the cases.
 //
-// Nothing is printed that differs from run to run: no descriptors, ids, addresses or times, and of
-// errors the number only, not the text.
+// It prints nothing that differs from run to run, such as descriptors, ids, addresses or times. Of errors it prints the
+// errno only.
 package main
 
 import (
@@ -19,13 +19,13 @@ import (
 
 // Exit codes beyond those of the Go runtime.
 const (
-	exitSetup = 3  // what a case needs first didn't work, so that it says nothing
-	exitSkip  = 77 // the kernel has not what the case needs
+	exitSetup = 3  // the preparation of the case failed, so that its results mean nothing
+	exitSkip  = 77 // the machine lacks something that the case needs
 )
 
 var cases = map[string]func(){}
 
-// add puts cases into the table.
+// add adds cases to the table.
 func add(more map[string]func()) {
 	for name, run := range more {
 		if cases[name] != nil {
@@ -89,8 +89,8 @@ func text(result any) string {
 	return fmt.Sprint(result)
 }
 
-// class is what programs can find out about an error other than by reading its text: which errno it
-// is. libbpf's own codes begin at 4000.
+// class returns the part of an error that programs can test without reading its text: the errno that errors.Is finds.
+// libbpf's own error codes begin at 4000.
 func class(err error) string {
 	var found []string
 	for n := syscall.Errno(1); n < 4020; n++ {
@@ -108,7 +108,7 @@ func class(err error) string {
 	return strings.Join(found, "+")
 }
 
-// must returns the value of a call that a case can't do without.
+// must returns the value of a call that has to succeed for the case to continue.
 func must[T any](value T, err error) T {
 	check(err)
 	return value

@@ -1,6 +1,6 @@
 //go:build ignore
 
-/* A map of each kind that the compared steps work on. */
+/* A map of each type that the compared steps use. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -81,7 +81,7 @@ struct {
 	__array(values, struct inner);
 } outer SEC(".maps");
 
-/* The maps that it holds are set by the process. */
+/* The process sets the inner maps. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 4);

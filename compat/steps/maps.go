@@ -11,7 +11,7 @@ import (
 	bpf "github.com/aquasecurity/libbpfgo"
 )
 
-// elements is what maps of modules and maps by descriptor have in common.
+// elements has the methods that BPFMap and BPFMapLow share.
 type elements interface {
 	GetValue(key unsafe.Pointer) ([]byte, error)
 	GetValueFlags(key unsafe.Pointer, flags bpf.MapFlag) ([]byte, error)
@@ -34,12 +34,12 @@ type elements interface {
 	Type() bpf.MapType
 }
 
-// low returns the map by descriptor, which is the caller's then.
+// low returns another handle of the map, by its own descriptor, which the caller owns.
 func low(m *bpf.BPFMap) *bpf.BPFMapLow {
 	return must(bpf.GetMapByID(must(bpf.GetMapInfoByFD(m.FileDescriptor())).ID))
 }
 
-// onBoth makes a case out of steps for a map of a module and one for the map by descriptor.
+// onBoth adds two cases with the same steps: one with a BPFMap, the other with a BPFMapLow.
 func onBoth(name, mapName string, run func(elements)) {
 	add(map[string]func(){
 		name:          func() { run(getMap(loadMaps(), mapName)) },
@@ -210,7 +210,7 @@ func init() {
 		for i := range uint32(8) {
 			check(e.Update(ptr(i), ptr(uint64(i))))
 		}
-		// A bucket of the hash may hold more elements than fit.
+		// A bucket of the hash map may have more elements than fit into the batch.
 		var next uint32
 		read := make([]uint32, 1)
 		got, n, err := e.GetValueBatch(unsafe.Pointer(&read[0]), nil, unsafe.Pointer(&next), 1)
@@ -518,8 +518,8 @@ func init() {
 	})
 }
 
-// mapsIDsByName calls GetMapsIDsByName, from the first map on, until no map is freed meanwhile: to the
-// release, that is an error.
+// mapsIDsByName calls GetMapsIDsByName, starting with the first map. It repeats the call on ENOENT: the release returns
+// that if a map of the machine is freed meanwhile.
 func mapsIDsByName(name string, start *uint32) (ids []uint32, err error) {
 	for {
 		*start = 0
@@ -547,7 +547,7 @@ func pushAndPop(e elements) {
 	show("pop of none left")(e.GetValueAndDeleteKey(nil))
 }
 
-// readAll reads a hash in batches; the order, which differs from map to map, is left out.
+// readAll reads a hash map in one batch. It sorts the values, because their order differs from map to map.
 func readAll(e elements, read func(keys, start, next unsafe.Pointer, count uint32) ([][]byte, uint32, error)) ([]uint64, uint32, error) {
 	keys := make([]uint32, e.MaxEntries())
 	var all []uint64

@@ -10,7 +10,7 @@ type named interface {
 	Name() string
 }
 
-// names shows what a range of values is called.
+// names shows the names of a range of values.
 func names[T interface {
 	~uint32
 	named

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The objects, from the checkout's folder.
+// The paths of the objects, relative to the root folder of the repository.
 const (
 	mainObject   = "testdata/main.bpf.o"
 	attachObject = "testdata/attach.bpf.o"
@@ -32,14 +32,14 @@ func load(m *bpf.Module) *bpf.Module {
 	return m
 }
 
-// loadFor loads an object whose programs heed this process alone.
+// loadFor loads an object and makes its programs ignore other processes.
 func loadFor(path string) *bpf.Module {
 	m := open(path)
 	check(m.InitGlobalVariable("target_pid", uint32(os.Getpid())))
 	return load(m)
 }
 
-// loadOnly loads an object with some of its programs.
+// loadOnly loads an object with only the named programs.
 func loadOnly(path string, programs ...string) *bpf.Module {
 	return load(openOnly(path, programs...))
 }
@@ -57,8 +57,8 @@ func openOnly(path string, programs ...string) *bpf.Module {
 	return m
 }
 
-// loadElementIterator skips where the kernel refuses an iterator over a map's elements, by EPERM, and loads
-// other tracing programs.
+// loadElementIterator loads an iterator over a map's elements. It skips the case if the kernel refuses the program with
+// EPERM but loads another tracing program.
 func loadElementIterator() *bpf.Module {
 	m := openOnly(attachObject, "on_element")
 	err := m.BPFLoadObject()
@@ -70,7 +70,7 @@ func loadElementIterator() *bpf.Module {
 	return m
 }
 
-// openMaps opens the object with a map of each kind, of which one can't be created as it is.
+// openMaps opens the object with a map of each type, except one map that can't be created without more settings.
 func openMaps() *bpf.Module {
 	m := open(mapsObject)
 	check(getMap(m, "outer_of_any").SetAutocreate(false))
@@ -83,10 +83,10 @@ func getMap(m *bpf.Module, name string) *bpf.BPFMap { return must(m.GetMap(name)
 
 func getProgram(m *bpf.Module, name string) *bpf.BPFProg { return must(m.GetProgram(name)) }
 
-// trigger runs the attached programs of the objects, with n as their argument.
+// trigger makes the system call that runs the attached programs of the objects, with the argument n.
 func trigger(n int) { _, _, _ = syscall.RawSyscall(unix.SYS_GETPGID, uintptr(n), 0, 0) }
 
-// onOneCPU keeps the goroutine where it is, so that its events come from one CPU.
+// onOneCPU locks the goroutine to its thread and the thread to one CPU, so that all events come from this CPU.
 func onOneCPU() {
 	runtime.LockOSThread()
 	var allowed, one unix.CPUSet
@@ -101,7 +101,7 @@ func onOneCPU() {
 
 func ptr[T any](value T) unsafe.Pointer { return unsafe.Pointer(&value) }
 
-// counter returns the number at a key of an array or a hash.
+// counter returns the number at a key of an array or a hash map, and 0 if it can't be read.
 func counter(m *bpf.Module, name string, key uint32) uint64 {
 	value, err := getMap(m, name).GetValue(ptr(key))
 	if err != nil {
@@ -110,14 +110,14 @@ func counter(m *bpf.Module, name string, key uint32) uint64 {
 	return binary.NativeEndian.Uint64(value)
 }
 
-// effect tells whether a program that counts at the key ran because of what provoke did.
+// effect reports whether provoke makes a program run that counts its runs at the key.
 func effect(m *bpf.Module, name string, key uint32, provoke func()) bool {
 	before := counter(m, name, key)
 	provoke()
 	return counter(m, name, key) > before
 }
 
-// cgroup2 returns where cgroups of version 2 are mounted.
+// cgroup2 returns the mount point of a cgroup file system of version 2.
 func cgroup2() string {
 	for _, line := range strings.Split(string(must(os.ReadFile("/proc/mounts"))), "\n") {
 		if fields := strings.Fields(line); len(fields) > 2 && fields[2] == "cgroup2" {
@@ -128,7 +128,7 @@ func cgroup2() string {
 	return ""
 }
 
-// descriptors counts the open descriptors of the process.
+// descriptors returns the number of open descriptors of the process.
 func descriptors() int { return len(must(os.ReadDir("/proc/self/fd"))) }
 
 // pinPath returns a path in the BPF file system that no other process uses.
@@ -139,11 +139,11 @@ func pinPath(name string) string {
 	if fs.Type != unix.BPF_FS_MAGIC {
 		skip("no BPF file system is mounted at %s", root)
 	}
-	// The parent process removes it, whatever the case's end.
+	// The parent process removes the file, however the case ends.
 	return root + "/" + os.Getenv("COMPAT_PIN_PREFIX") + name
 }
 
-// functionOffset returns where a function is in a file.
+// functionOffset returns the offset of a function in a file.
 func functionOffset(path, name string) uint64 {
 	file := must(elf.Open(path))
 	defer file.Close()

@@ -45,7 +45,7 @@ func init() {
 			show("without raising")(bpf.NewModuleFromFileArgs(bpf.NewModuleArgs{BPFObjPath: mainObject, SkipMemlockBump: true}))
 		},
 		"open-descriptors": func() {
-			r, w, err := os.Pipe() // the first makes the runtime open descriptors of its own
+			r, w, err := os.Pipe() // with the first pipe, the runtime opens its own descriptors
 			check(errors.Join(err, r.Close(), w.Close()))
 			before := descriptors()
 			_, err = bpf.NewModuleFromFile("/proc/self/exe")

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The keys of testdata/attach.bpf.c.
+// The keys of the counters in testdata/attach.bpf.c.
 const (
 	callsUprobe    = 0
 	callsURetprobe = 1
@@ -32,7 +32,7 @@ const (
 	callsSKB       = 11
 )
 
-// attached shows what attaching gave and whether the program runs, before and after Destroy.
+// attached shows the results of an attach call, and whether the program runs before and after Destroy.
 func attached(m *bpf.Module, key uint32, provoke func(), link *bpf.BPFLink, err error) {
 	show("attach")(link, err)
 	if err != nil {
@@ -63,8 +63,8 @@ func connect() {
 	check(unix.Connect(conn, must(unix.Getsockname(listener))))
 }
 
-// epollCreate returns the C library's file and where epoll_create1, which libbpf calls for a ring
-// buffer, is in it.
+// epollCreate returns the path of the C library and the offset of epoll_create1 in it. libbpf calls this function when
+// it creates a ring buffer.
 func epollCreate() (path string, offset uint64) {
 	for _, line := range strings.Split(string(must(os.ReadFile("/proc/self/maps"))), "\n") {
 		if fields := strings.Fields(line); strings.Contains(line, "/libc.so") {
@@ -199,7 +199,7 @@ func init() {
 			prog := getProgram(loadOnly(attachObject, "on_kprobe"), "on_kprobe")
 			show("no function")(prog.AttachKprobe("no_such_function"))
 			show("no function's return")(prog.AttachKretprobe("no_such_function"))
-			// Kernels disagree about the reason.
+			// The errno depends on the kernel.
 			_, err := prog.AttachKprobeOffset(1)
 			show("no address")(err == nil)
 			_, err = prog.AttachKretprobeOnOffset(1)
@@ -212,7 +212,7 @@ func init() {
 		"attach-uprobe": func() {
 			m := loadOnly(attachObject, "on_uprobe", "on_uretprobe")
 			path, offset := epollCreate()
-			provoke := func() { _, _ = m.InitRingBuf("calls", make(chan []byte)) } // which is none
+			provoke := func() { _, _ = m.InitRingBuf("calls", make(chan []byte)) } // fails, since the map is no ring
 			prog := getProgram(m, "on_uprobe")
 			link, err := prog.AttachUprobe(os.Getpid(), path, offset)
 			attached(m, callsUprobe, provoke, link, err)
@@ -269,7 +269,7 @@ func init() {
 			show("no process")(prog.AttachUSDT(math.MaxInt32, path, "libc", "setjmp"))
 		},
 		"attach-perf-event": func() {
-			runtime.LockOSThread() // whose event it is
+			runtime.LockOSThread() // the event belongs to this thread
 			m := loadOnly(attachObject, "on_perf_event")
 			prog := getProgram(m, "on_perf_event")
 			fd := must(unix.PerfEventOpen(&unix.PerfEventAttr{
@@ -279,7 +279,7 @@ func init() {
 			link, err := prog.AttachPerfEvent(fd)
 			attached(m, callsPerfEvent, func() {
 				for begin := time.Now(); time.Since(begin) < 50*time.Millisecond; {
-					// The event counts time of this thread.
+					// Use processor time: the event counts that of this thread.
 				}
 			}, link, err)
 			show("no descriptor")(prog.AttachPerfEvent(-1))
@@ -339,7 +339,7 @@ func init() {
 		"attach-cgroup-legacy": func() {
 			m := loadOnly(attachObject, "on_skb")
 			prog := getProgram(m, "on_skb")
-			// For what goes out there is no link by section, which says what comes in.
+			// A link by section would attach the program to ingress. Only the legacy call attaches it to egress.
 			link, err := prog.AttachCgroupLegacy(cgroup2(), bpf.BPFAttachTypeCgroupInetEgress)
 			show("attach")(link, err)
 			show("runs")(effect(m, "calls", callsSKB, ping))
@@ -450,7 +450,7 @@ func init() {
 			show("destroy")(link.Destroy())
 			show("runs while it is pinned")(effect(m, "numbers", 1, func() { trigger(0) }))
 			check(os.Remove(path))
-			// The kernel detaches it when it has time to.
+			// The kernel detaches the program some time after the pin is removed.
 			show("ends after it")(within(func() {
 				for effect(m, "numbers", 1, func() { trigger(0) }) {
 					time.Sleep(time.Millisecond)
@@ -528,7 +528,7 @@ func init() {
 			show("detach")(m.DetachPrograms())
 		},
 		"attach-programs-partly": func() {
-			// The first of the object can't be attached by its section.
+			// The object's first program can't be attached by its section.
 			m := loadOnly(attachObject, "on_uprobe", "on_xdp")
 			show("attach")(m.AttachPrograms())
 			show("detach")(m.DetachPrograms())
@@ -667,7 +667,7 @@ func init() {
 	})
 }
 
-// effectLow tells whether a program counts, in a map that outlives its module.
+// effectLow reports whether a program still counts its runs. Its counter is in a map that outlives the module.
 func effectLow(numbers *bpf.BPFMapLow) bool {
 	before, _ := numbers.GetValue(ptr(uint32(1)))
 	trigger(0)

@@ -1,5 +1,5 @@
-// Tracer shows what a process does, its own work here: calls that come by a ring buffer and once more by
-// a perf buffer, connections that a cgroup program sees, and what a kprobe counts.
+// Tracer traces a process, in this case itself. It shows calls that arrive in a ring buffer and again in a perf buffer,
+// connections that a cgroup program sees, and the counts of a kprobe.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 //go:embed tracer.bpf.o
 var object []byte
 
-// The events, as the BPF programs send them.
+// The layouts of the events that the BPF programs send.
 type (
 	call struct {
 		Argument, Number uint32
@@ -94,7 +94,7 @@ func run() error {
 	return showCounts(module)
 }
 
-// attach attaches the programs. The kprobe may be missing, as kernels without kprobes refuse it.
+// attach attaches the programs. A failure to attach the kprobe is only printed, because some kernels have no kprobes.
 func attach(module *bpf.Module) error {
 	onCall, err := module.GetProgram("on_call")
 	if err != nil {
@@ -123,7 +123,7 @@ func attach(module *bpf.Module) error {
 	return nil
 }
 
-// cgroupRoot returns where cgroups of version 2 are mounted.
+// cgroupRoot returns the mount point of a cgroup file system of version 2.
 func cgroupRoot() (string, error) {
 	mounts, err := os.ReadFile("/proc/mounts")
 	if err != nil {
@@ -137,7 +137,8 @@ func cgroupRoot() (string, error) {
 	return "", errors.New("no cgroup file system of version 2 is mounted")
 }
 
-// work does what is traced, on one CPU so that the perf buffer keeps the order.
+// work makes the calls that are traced. It stays on one CPU, because a perf buffer keeps only the order of one CPU's
+// events.
 func work() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -167,7 +168,7 @@ func work() error {
 		return err
 	}
 	defer unix.Close(socket)
-	// Nobody has to listen for the program to see it.
+	// The program sees the call even though nothing listens on the port.
 	_ = unix.Connect(socket, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: 9})
 	return nil
 }
@@ -205,7 +206,7 @@ func showConnection(event []byte) (string, error) {
 	return fmt.Sprintf("to %s, family %d", netip.AddrPortFrom(netip.AddrFrom4(c.Address), c.Port), c.Family), nil
 }
 
-// showCounts prints an array, which is read in one call.
+// showCounts prints the elements of an array, which it reads in one call.
 func showCounts(module *bpf.Module) error {
 	counts, err := module.GetMap("counts")
 	if err != nil {

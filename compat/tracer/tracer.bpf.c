@@ -1,7 +1,6 @@
 //go:build ignore
 
-/* Events of one process, by two ring buffers and a perf buffer, and counts of what it connects to.
- */
+/* Sends events of one process to two ring buffers and a perf buffer, and counts its calls. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
