@@ -10,7 +10,7 @@ import (
 	"github.com/seed-36717feb/libbpfgo/perf"
 )
 
-// A program sends the numbers 1, 2 and 3 to a perf buffer.
+// Read the numbers 1, 2 and 3, which a program sends to a perf buffer.
 func Example() {
 	module, err := libbpfgo.NewModuleFromFile("../testdata/example.bpf.o")
 	if err != nil {

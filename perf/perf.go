@@ -1,5 +1,5 @@
-// Package perf reads a perf event array by the names that programs for other libraries use. It is
-// [libbpfgo.PerfReader], which can do more.
+// Package perf reads a perf event array. Its names are those that other libraries use, so that programs written for
+// them can be adapted easily. It wraps [libbpfgo.PerfReader], which has more features.
 package perf
 
 import (
@@ -12,28 +12,30 @@ import (
 	"github.com/seed-36717feb/libbpfgo"
 )
 
-// ErrClosed is found, by errors.Is, in what a reader returns once it is closed.
+// ErrClosed is the error that a closed reader returns; test for it with errors.Is.
 var ErrClosed = os.ErrClosed
 
-// ErrFlushed is found in what a reader returns once it was flushed and everything was read.
+// ErrFlushed is the error that a flushed reader returns after everything was read; test for it with errors.Is.
 var ErrFlushed = libbpfgo.ErrFlushed
 
-// A Record is an event, or tells how many were lost.
+// A Record is an event, or the number of lost events.
 type Record struct {
-	// CPU is where the event is from.
+	// CPU is the CPU on which the event was sent.
 	CPU int
-	// RawSample is what the program has sent and, at the end, up to 7 bytes of padding; empty if events
-	// were lost, which LostSamples tells.
+	// RawSample is the data that the program sent, followed by up to 7 bytes of padding. It is empty if the record
+	// reports lost events.
 	RawSample []byte
-	// LostSamples is how many events there was no room for.
+	// LostSamples is the number of events that were lost because the CPU's buffer had no room for them. It is 0 if the
+	// record is an event.
 	LostSamples uint64
-	// Remaining is how many bytes the CPU's buffer held behind the event when it was last looked at.
+	// Remaining is the number of bytes that followed the event in the CPU's buffer when the reader last read how far the
+	// kernel had filled it.
 	Remaining int
 }
 
 // ReaderOptions are the options of [NewReaderWithOptions].
 type ReaderOptions struct {
-	// WakeupEvents is how many events of a CPU have to come before a call that waits is woken; 0 is 1.
+	// WakeupEvents is the number of events on a CPU that wakes a waiting call; 0 means 1.
 	WakeupEvents int
 }
 
@@ -43,13 +45,13 @@ type Reader struct {
 	pages  int
 }
 
-// NewReader is [NewReaderWithOptions] with none.
+// NewReader is [NewReaderWithOptions] without options.
 func NewReader(array *libbpfgo.BPFMap, perCPUBuffer int) (*Reader, error) {
 	return NewReaderWithOptions(array, perCPUBuffer, ReaderOptions{})
 }
 
-// NewReaderWithOptions returns a reader of the map with a buffer of at least perCPUBuffer bytes for each
-// CPU that is online, see [libbpfgo.NewPerfReader].
+// NewReaderWithOptions returns a reader of the map. It has a buffer of at least perCPUBuffer bytes for each CPU that is
+// online, see [libbpfgo.NewPerfReader].
 func NewReaderWithOptions(array *libbpfgo.BPFMap, perCPUBuffer int, opts ReaderOptions) (*Reader, error) {
 	if perCPUBuffer < 1 {
 		return nil, fmt.Errorf("make perf buffer of %d bytes: %w", perCPUBuffer, syscall.EINVAL)
@@ -62,12 +64,12 @@ func NewReaderWithOptions(array *libbpfgo.BPFMap, perCPUBuffer int, opts ReaderO
 	return &Reader{r, pages}, nil
 }
 
-// pagesFor returns how many pages, a power of two, hold size bytes.
+// pagesFor returns the smallest number of pages that is a power of two and has room for size bytes.
 func pagesFor(size int) int {
 	return 1 << bits.Len(uint((size-1)/os.Getpagesize()))
 }
 
-// in returns the reader behind r; nil, which is closed, for nil and the zero value.
+// in returns the wrapped reader. For nil and the zero value it returns nil, which behaves as a closed reader.
 func (r *Reader) in() *libbpfgo.PerfReader {
 	if r == nil {
 		return nil
@@ -81,19 +83,19 @@ func (r *Reader) Read() (Record, error) {
 	return Record(record), err
 }
 
-// ReadInto is Read into the memory of record.RawSample, which is enlarged if need be.
+// ReadInto is Read, and reuses the memory of record.RawSample. If that is too small, it is replaced.
 func (r *Reader) ReadInto(record *Record) error {
 	return r.in().ReadInto((*libbpfgo.PerfRecord)(record))
 }
 
-// SetDeadline makes Read and ReadInto, also calls that wait already, return os.ErrDeadlineExceeded once
-// it has passed. The zero time is no deadline.
+// SetDeadline makes Read and ReadInto return os.ErrDeadlineExceeded after the given time. It also applies to calls that
+// are already waiting. The zero time means no deadline.
 func (r *Reader) SetDeadline(t time.Time) {
 	r.in().SetDeadline(t)
 }
 
-// Flush makes the call that waits, or else the next one that would, return [ErrFlushed] after everything
-// that is there has been read.
+// Flush makes the waiting call return [ErrFlushed] once everything in the buffers has been read. If no call is waiting,
+// it applies to the next call that would wait.
 func (r *Reader) Flush() error {
 	r.in().Flush()
 	return nil
@@ -107,7 +109,7 @@ func (r *Reader) BufferSize() int {
 	return r.pages * os.Getpagesize()
 }
 
-// Close ends the reading and frees the buffers. Closing again does nothing.
+// Close closes the reader, ends waiting calls and frees the buffers. Closing again does nothing.
 func (r *Reader) Close() error {
 	return r.in().Close()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-36717feb/libbpfgo/internal/examples"
 )
 
-// TestMain skips the example, which can't do so itself, where the test is skipped.
+// TestMain skips the tests and the example without root, because an example can't skip itself.
 func TestMain(m *testing.M) {
 	examples.SkipUnlessRoot()
 	os.Exit(m.Run())
@@ -96,7 +96,7 @@ func TestPagesFor(t *testing.T) {
 	}
 }
 
-// Nil and the zero value are readers that are closed.
+// Nil and the zero value behave as closed readers.
 func TestNilAndZeroValue(t *testing.T) {
 	for _, r := range []*Reader{nil, new(Reader)} {
 		_, err := r.Read()

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-36717feb/libbpfgo/ringbuf"
 )
 
-// A program sends the numbers 1, 2 and 3 to a ring buffer.
+// Read the numbers 1, 2 and 3, which a program sends to a ring buffer.
 func Example() {
 	module, err := libbpfgo.NewModuleFromFile("../testdata/example.bpf.o")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package ringbuf reads a ring buffer map by the names that programs for other libraries use. It is
-// [libbpfgo.RingBufReader], which can do more.
+// Package ringbuf reads a ring buffer map. Its names are those that other libraries use, so that programs written for
+// them can be adapted easily. It wraps [libbpfgo.RingBufReader], which has more features.
 package ringbuf
 
 import (
@@ -11,17 +11,17 @@ import (
 	"github.com/seed-36717feb/libbpfgo"
 )
 
-// ErrClosed is found, by errors.Is, in what a reader returns once it is closed.
+// ErrClosed is the error that a closed reader returns; test for it with errors.Is.
 var ErrClosed = os.ErrClosed
 
-// ErrFlushed is found in what a reader returns once it was flushed and everything was read.
+// ErrFlushed is the error that a flushed reader returns after everything was read; test for it with errors.Is.
 var ErrFlushed = libbpfgo.ErrFlushed
 
-// A Record is one of the ring.
+// A Record is a record of the ring.
 type Record struct {
 	RawSample []byte
-	// Remaining is how many bytes the ring held behind the record when it was last looked at, with the
-	// records' headers of 8 bytes.
+	// Remaining is the number of bytes that followed the record in the ring when the reader last read how far the kernel
+	// had filled it. Each record's header of 8 bytes is included.
 	Remaining int
 }
 
@@ -39,7 +39,7 @@ func NewReader(bpfMap *libbpfgo.BPFMap) (*Reader, error) {
 	return &Reader{r}, nil
 }
 
-// in returns the reader behind r; nil, which is closed, for nil and the zero value.
+// in returns the wrapped reader. For nil and the zero value it returns nil, which behaves as a closed reader.
 func (r *Reader) in() *libbpfgo.RingBufReader {
 	if r == nil {
 		return nil
@@ -53,7 +53,7 @@ func (r *Reader) Read() (Record, error) {
 	return Record{sample, n}, err
 }
 
-// ReadInto is Read into the memory of record.RawSample, which is enlarged if need be.
+// ReadInto is Read, and reuses the memory of record.RawSample. If that is too small, it is replaced.
 func (r *Reader) ReadInto(record *Record) error {
 	if record == nil {
 		return fmt.Errorf("nil record: %w", syscall.EINVAL)
@@ -63,14 +63,14 @@ func (r *Reader) ReadInto(record *Record) error {
 	return err
 }
 
-// SetDeadline makes Read and ReadInto, also calls that wait already, return os.ErrDeadlineExceeded once
-// it has passed. The zero time is no deadline.
+// SetDeadline makes Read and ReadInto return os.ErrDeadlineExceeded after the given time. It also applies to calls that
+// are already waiting. The zero time means no deadline.
 func (r *Reader) SetDeadline(t time.Time) {
 	r.in().SetDeadline(t)
 }
 
-// Flush makes the call that waits, or else the next one that would, return [ErrFlushed] after everything
-// that is there has been read.
+// Flush makes the waiting call return [ErrFlushed] once everything in the ring has been read. If no call is waiting, it
+// applies to the next call that would wait.
 func (r *Reader) Flush() error {
 	r.in().Flush()
 	return nil
@@ -81,8 +81,8 @@ func (r *Reader) BufferSize() int {
 	return r.in().BufferSize()
 }
 
-// AvailableBytes returns how many bytes there are to be read, with the records' headers; 0 once the
-// reader is closed.
+// AvailableBytes returns the number of unread bytes in the ring, including the records' headers. It returns 0 after
+// Close.
 func (r *Reader) AvailableBytes() int {
 	n, err := r.in().AvailableBytes()
 	if err != nil {
@@ -91,7 +91,7 @@ func (r *Reader) AvailableBytes() int {
 	return n
 }
 
-// Close ends the reading and frees the reader. Closing again does nothing.
+// Close closes the reader, ends waiting calls and frees the reader. Closing again does nothing.
 func (r *Reader) Close() error {
 	return r.in().Close()
 }
