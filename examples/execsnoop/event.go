@@ -12,19 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An event is an execution or the end of a process, as execsnoop.bpf.c sends it.
+// An event is an execution or the end of a process, sent by execsnoop.bpf.c.
 type event struct {
 	kind           eventKind
 	time           time.Time
 	pid, ppid, uid uint32
 	comm           string
 
-	// Of an execution.
+	// For an execution.
 	file          string
 	args          []string
 	argsTruncated bool
 
-	// Of an end.
+	// For the end of a process.
 	status   syscall.WaitStatus
 	duration time.Duration
 }
@@ -36,7 +36,7 @@ const (
 	end       eventKind = 2
 )
 
-// Flags of an execution.
+// The flags of an execution.
 const (
 	cwdTruncated   = 1
 	argsTruncated  = 2
@@ -46,10 +46,10 @@ const (
 const (
 	commonSize = 40
 	exitSize   = commonSize + 16
-	execSize   = commonSize + 16 // without the texts
+	execSize   = commonSize + 16 // without the texts that follow
 )
 
-// decode takes a record apart. Booted is when CLOCK_BOOTTIME was 0.
+// decode decodes a record. booted is the time at which CLOCK_BOOTTIME was 0.
 func decode(record []byte, booted time.Time) (*event, error) {
 	if len(record) < commonSize {
 		return nil, fmt.Errorf("event of %d bytes, want %d at least", len(record), commonSize)
@@ -93,8 +93,8 @@ func decode(record []byte, booted time.Time) (*event, error) {
 	return e, nil
 }
 
-// fullName makes the name of a file absolute, by the folders of the working directory, innermost
-// first. What is missing of those is shown as "…".
+// fullName returns the absolute name of a file. folders are the names of the working directory and its parents,
+// innermost first. If the list was truncated, the missing part is shown as "…".
 func fullName(name string, folders []string, truncated bool) string {
 	if strings.HasPrefix(name, "/") {
 		return name
@@ -113,7 +113,7 @@ func cString(b []byte) string {
 	return string(text)
 }
 
-// split returns the texts that end in a zero byte each, and what follows the last of them.
+// split splits b into the texts that end in a zero byte. The rest after the last zero byte is a text too.
 func split(b []byte) []string {
 	if len(b) == 0 {
 		return []string{}
@@ -121,7 +121,7 @@ func split(b []byte) []string {
 	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 }
 
-// ending says how a process ended as a shell would.
+// ending describes how a process ended, in the words of a shell.
 func ending(status syscall.WaitStatus) string {
 	if !status.Signaled() {
 		return fmt.Sprintf("exit code %d", status.ExitStatus())

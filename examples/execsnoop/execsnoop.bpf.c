@@ -1,12 +1,12 @@
 //go:build ignore
 
-/* Sends an event for each program that a process executes, and for the end of that process. */
+/* Sends an event for each program that a process executes, and one when that process ends. */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-/* What is read of the kernel's types. CO-RE finds where the running kernel has it. */
+/* The fields of kernel types that are read. CO-RE finds their offsets in the running kernel. */
 #define KERNEL_TYPE __attribute__((preserve_access_index))
 
 struct qstr {
@@ -84,7 +84,7 @@ enum exec_flags {
 	ARGS_UNREADABLE = 4,
 };
 
-/* event.go decodes these. All times are nanoseconds of CLOCK_BOOTTIME. */
+/* The events, which event.go decodes. All times are nanoseconds of CLOCK_BOOTTIME. */
 struct event {
 	__u32 type;
 	__u32 pid;
@@ -102,9 +102,9 @@ struct exit_event {
 };
 
 /*
- * Followed by the file name with its zero byte; if that is relative by the working directory, its
- * innermost folder first, each name with its zero byte; and by the arguments, as they lie in the
- * process's memory.
+ * data has three parts: the file name with its zero byte; if that is relative, the names of the
+ * working directory and its parents, innermost first, each with its zero byte; and the arguments,
+ * copied from the process's memory.
  */
 struct exec_event {
 	struct event common;
@@ -120,7 +120,7 @@ struct {
 	__uint(max_entries, 4 * 1024 * 1024);
 } events SEC(".maps");
 
-/* Too large for the stack. */
+/* An event that is being built. It is too large for the stack. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -128,7 +128,7 @@ struct {
 	__type(value, struct exec_event);
 } scratch SEC(".maps");
 
-/* When the processes that live executed what they run. */
+/* The time of the last execution of each running process, by process id. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -136,7 +136,7 @@ struct {
 	__type(value, __u64);
 } started SEC(".maps");
 
-/* Events that were sent, and those for which the ring had no room. */
+/* The number of events that were sent, and of those for which the ring had no room. */
 __u64 sent = 0;
 __u64 dropped = 0;
 
@@ -159,9 +159,9 @@ static void fill_common(struct event *e, struct task_struct *task, __u32 type)
 }
 
 /*
- * Appends the names from a task's working directory up to its root. Where it has got to is kept in
- * the event, not in a register: the verifier, which follows every way through the loop, would
- * follow each way with each size.
+ * Appends the names from a task's working directory up to its root. The size so far is kept in the
+ * event and not in a register: the verifier follows every path through the loop, and would follow
+ * each path again for every size in a register.
  */
 static void append_cwd(struct exec_event *e, struct task_struct *task)
 {
@@ -180,7 +180,7 @@ static void append_cwd(struct exec_event *e, struct task_struct *task)
 		if (dentry == root && mnt == root_mnt)
 			return;
 		if (dentry == BPF_CORE_READ(mnt, mnt_root)) {
-			/* The root of a mount: go on where that is mounted. */
+			/* This is the root of a mount: continue at its mount point. */
 			struct mount *m = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
 			struct mount *up = BPF_CORE_READ(m, mnt_parent);
 
@@ -260,7 +260,7 @@ int handle_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct exit_event e = {};
 	__u64 *start;
 
-	/* The process ends with its last thread. */
+	/* Send the event when the last thread of the process exits. */
 	if (BPF_CORE_READ(task, signal, live.counter) != 0)
 		return 0;
 	fill_common(&e.common, task, EVENT_EXIT);

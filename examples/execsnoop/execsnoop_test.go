@@ -18,7 +18,7 @@ import (
 
 var booted = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// record builds what the BPF program sends.
+// record builds a record as the BPF program sends it.
 func record(kind eventKind, rest ...any) []byte {
 	var b bytes.Buffer
 	comm := [16]byte{'c', 'o', 'm', 'm'}
@@ -148,7 +148,7 @@ func TestShowsHead(t *testing.T) {
 	}
 }
 
-// Real processes, on the running kernel.
+// Trace real processes on the running kernel.
 func TestShowsRealExecutions(t *testing.T) {
 	if err := checkRights(); err != nil {
 		t.Skip(err)

@@ -3,11 +3,11 @@
 //
 //	execsnoop [-json] [-duration 5s]
 //
-// For each execution it prints the time, the process, its parent, the user, the process's name, the
-// full name of the executed file and the arguments; for the end of such a process its exit code or
-// signal, and for how long it ran since its execution. With -json, each event is a JSON object on
-// a line of its own (see jsonEvent). It ends after the duration or by Ctrl-C, and says then how many
-// events it saw and how many the kernel had to drop because they weren't read fast enough.
+// For each execution it prints the time, the process id, the parent's id, the user id, the process's name, the full
+// name of the executed file and the arguments. For the end of such a process it prints the exit code or the signal, and
+// the time since the execution. With -json, it prints each event as a JSON object on one line (see jsonEvent). It ends
+// after the duration or on Ctrl-C. Then it prints how many events it saw, and how many the kernel dropped because they
+// weren't read fast enough.
 //
 // It needs Linux 5.8 with BTF, and root or CAP_BPF and CAP_PERFMON.
 package main
@@ -53,7 +53,7 @@ func main() {
 		ctx, cancel = context.WithTimeout(ctx, *duration)
 		defer cancel()
 	}
-	// A second signal ends the program also while it waits for who reads its output.
+	// After the first signal, restore the default action, so that a second one kills a program that is blocked on output.
 	context.AfterFunc(ctx, stop)
 
 	form := table
@@ -66,7 +66,7 @@ func main() {
 	}
 }
 
-// A format is how events are written: a head before all of them, and each one.
+// A format has the head that is written before all events, and writes an event.
 type format struct {
 	head  string
 	print func(w io.Writer, e *event) error
@@ -85,7 +85,7 @@ func run(ctx context.Context, out io.Writer, form format) error {
 	return tracer.Show(ctx, out, form)
 }
 
-// checkRights says in one line what this process or kernel lacks.
+// checkRights returns an error of one line if the process lacks capabilities or the kernel lacks BTF.
 func checkRights() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -112,7 +112,7 @@ func checkRights() error {
 	return nil
 }
 
-// A tracer is the loaded BPF object at work.
+// A tracer is the loaded and attached BPF object.
 type tracer struct {
 	module *bpf.Module
 	links  []*bpf.BPFLink
@@ -172,7 +172,7 @@ func bootTime() (time.Time, error) {
 // Close frees the tracer.
 func (t *tracer) Close() { t.module.Close() }
 
-// Show prints the head at once, events until ctx ends, and then how many there were.
+// Show prints the head at once, events until ctx ends, and then how many it saw and how many were dropped.
 func (t *tracer) Show(ctx context.Context, out io.Writer, form format) error {
 	if _, err := io.WriteString(out, form.head); err != nil {
 		return err
@@ -204,8 +204,8 @@ func (t *tracer) Show(ctx context.Context, out io.Writer, form format) error {
 	return nil
 }
 
-// Events hands each event to handle, until ctx ends and what was sent by then has arrived. more
-// tells that another event is waiting already.
+// Events calls handle with each event until ctx ends, and then with those that were sent before but haven't arrived
+// yet. more is true if another event is already waiting.
 func (t *tracer) Events(ctx context.Context, handle func(e *event, more bool) error) error {
 	for ctx.Err() == nil {
 		select {
@@ -253,7 +253,7 @@ func (t *tracer) handle(record []byte, handle func(e *event, more bool) error) e
 	return handle(e, len(t.events) > 0)
 }
 
-// counts returns how many events the programs have sent and how many they had to drop.
+// counts returns the number of events that the programs sent and the number that they dropped.
 func (t *tracer) counts() (sent, dropped uint64, err error) {
 	bss, err := t.module.GetMap(".bss")
 	if err != nil {

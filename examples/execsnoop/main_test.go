@@ -20,7 +20,7 @@ func TestProgram(t *testing.T) {
 	examples.TestProgram(t, regexp.MustCompile(`(?m)^saw [1-9]\d* events, the kernel dropped 0$`))
 }
 
-// In an empty root there is no /proc.
+// Without /proc and /sys, in an empty root folder, checkRights still returns a clear error.
 func TestCheckRightsWithoutProc(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("chroot needs root")
@@ -34,7 +34,7 @@ func TestCheckRightsWithoutProc(t *testing.T) {
 	root := t.TempDir()
 	done := make(chan [2]error)
 	go func() {
-		// The thread ends with the goroutine, which doesn't unlock it.
+		// Never unlocked, so that the thread with the changed root ends with the goroutine.
 		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_FS)
 		if err == nil {

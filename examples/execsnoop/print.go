@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A jsonEvent is what -json prints of an event. Bytes that are no UTF-8 become U+FFFD.
+// A jsonEvent is an event as -json prints it. Bytes that aren't UTF-8 become U+FFFD.
 type jsonEvent struct {
 	Time  time.Time `json:"time"`  // RFC 3339 with nanoseconds
 	Event string    `json:"event"` // "exec" or "exit"
@@ -21,18 +21,18 @@ type jsonEvent struct {
 	*jsonExit
 }
 
-// jsonExec is what an "exec" has beyond.
+// jsonExec has the additional fields of an "exec".
 type jsonExec struct {
-	File          string   `json:"file"` // as the process sees it, absolute
-	Args          []string `json:"args"` // the first is what the program is called
+	File          string   `json:"file"` // the absolute name, as the process sees it
+	Args          []string `json:"args"` // the first is the name of the program
 	ArgsTruncated bool     `json:"args_truncated"`
 }
 
-// jsonExit is what an "exit" has beyond.
+// jsonExit has the additional fields of an "exit".
 type jsonExit struct {
 	ExitCode   *int   `json:"exit_code"`             // null if a signal ended it
 	Signal     string `json:"signal,omitempty"`      // such as "SIGKILL"
-	CoreDumped bool   `json:"core_dumped,omitempty"` // with a signal
+	CoreDumped bool   `json:"core_dumped,omitempty"` // only with a signal
 	DurationNS int64  `json:"duration_ns"`           // since the exec, in nanoseconds
 }
 
@@ -77,7 +77,7 @@ func detail(e *event) string {
 	}
 	words := []string{quote(e.file)}
 	for i, arg := range e.args {
-		// The first argument is what the program is called, mostly its file's name.
+		// Leave out the first argument: it is the name of the program, which is usually the file's name.
 		if i > 0 {
 			words = append(words, quote(arg))
 		}
@@ -88,7 +88,7 @@ func detail(e *event) string {
 	return strings.Join(words, " ")
 }
 
-// quote quotes what would be misread or is no text for a terminal.
+// quote quotes a text that could be misread or that a terminal can't show.
 func quote(s string) string {
 	quoted := strconv.Quote(s)
 	if s == "" || strings.ContainsAny(s, " '") || quoted != `"`+s+`"` {

@@ -11,7 +11,7 @@ struct task_struct {
 
 struct event {
 	__u32 pid;
-	__u32 code; /* as wait() has it: the signal, and above its 8 bits the code */
+	__u32 code; /* the status as of wait(): the signal, and the code in bits 8 to 15 */
 	char comm[16];
 };
 
@@ -28,7 +28,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	__u64 id = bpf_get_current_pid_tgid();
 	struct event event = {};
 
-	if ((__u32)id != id >> 32) /* a thread of it */
+	if ((__u32)id != id >> 32) /* not the main thread */
 		return 0;
 	event.pid = id >> 32;
 	event.code = BPF_CORE_READ(task, exit_code);

@@ -3,8 +3,8 @@
 //
 //	exitsnoop [-duration 5s]
 //
-// It ends after the duration or by Ctrl-C, and prints then how many exits it saw and how many were lost because
-// they weren't read fast enough. It shows how a perf buffer is read.
+// It ends after the duration or on Ctrl-C. Then it prints how many exits it saw, and how many were lost because they
+// weren't read fast enough. It is an example of reading a perf buffer.
 //
 // It needs Linux 5.8 with BTF, and root or CAP_BPF and CAP_PERFMON.
 package main
@@ -57,7 +57,7 @@ func main() {
 		ctx, cancel = context.WithTimeout(ctx, *duration)
 		defer cancel()
 	}
-	// A second signal ends the program also while it waits for who reads its output.
+	// After the first signal, restore the default action, so that a second one kills a program that is blocked on output.
 	context.AfterFunc(ctx, stop)
 	err := run(ctx)
 	if errors.Is(err, os.ErrPermission) {

@@ -2,9 +2,9 @@
 //
 //	syscount [-duration 5s] [PID ...]
 //
-// More ids of processes can be typed while it runs, one on each line. A process that ends is counted no more.
-// It ends after the duration, by Ctrl-C, or when no process is left and none can be typed, and prints then the
-// total. It shows how a BPF program is told something through a user ring buffer.
+// It reads more process ids from the standard input while it runs, one per line. It stops counting a process that has
+// ended. It ends after the duration, on Ctrl-C, or when no process is left and the standard input has ended. Then it
+// prints the total. It is an example of sending data to a BPF program through a user ring buffer.
 //
 // It needs Linux 6.1, and root or CAP_BPF and CAP_PERFMON.
 package main
@@ -49,7 +49,7 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the program also while it waits for who reads its output.
+	// After the first signal, restore the default action, so that a second one kills a program that is blocked on output.
 	context.AfterFunc(ctx, stop)
 	err := run(ctx, flags.Args(), os.Stdin, *duration)
 	if errors.Is(err, os.ErrPermission) {
@@ -82,7 +82,7 @@ func run(ctx context.Context, pids []string, typed io.Reader, duration time.Dura
 	return nil
 }
 
-// lines returns the lines of r, until it ends.
+// lines returns a channel with the lines of r. It is closed when r ends.
 func lines(r io.Reader) <-chan string {
 	lines := make(chan string)
 	go func() {
@@ -99,14 +99,14 @@ type counter struct {
 	ring      *bpf.UserRingBuffer
 	counts    *bpf.BPFMap
 	processes []*process
-	named     int    // the processes that were counted at any time
-	total     uint64 // their calls
+	named     int    // how many processes were counted so far, with those that have ended
+	total     uint64 // the calls of all of them
 }
 
 type process struct {
 	pid   uint32
 	pidfd int    // readable when the process has ended
-	shown uint64 // the calls that were shown
+	shown uint64 // the number of calls that were already shown
 }
 
 func (p *process) key() []byte { return binary.NativeEndian.AppendUint32(nil, p.pid) }
@@ -116,7 +116,7 @@ func (p *process) ended() bool {
 	return n > 0
 }
 
-// find adds the process that has the id to those to be counted.
+// find adds the process with the id to the list of processes.
 func (c *counter) find(id string) error {
 	pid, err := strconv.ParseUint(id, 10, 31)
 	if err != nil || pid == 0 {
@@ -134,7 +134,7 @@ func (c *counter) find(id string) error {
 	return nil
 }
 
-// start loads and attaches the BPF program, and names the processes to it.
+// start loads and attaches the BPF program, and makes it count the processes in the list.
 func (c *counter) start(module *bpf.Module) error {
 	if err := module.InitGlobalVariable("own_pid", uint32(os.Getpid())); err != nil {
 		return err
@@ -163,8 +163,8 @@ func (c *counter) start(module *bpf.Module) error {
 	return nil
 }
 
-// watch tells the BPF program to count the calls of p. It looks for what it is told at each system call of this
-// process, and so at the latest when its answer is looked up.
+// watch makes the BPF program count the calls of p. It sends the process id and waits until the program has added p to
+// the map. The program drains the ring at each system call of this process, so that the lookup itself makes it do so.
 func (c *counter) watch(p *process) error {
 	key := p.key()
 	sample, err := c.ring.ReserveBlocking(len(key), time.Second)
@@ -181,7 +181,7 @@ func (c *counter) watch(p *process) error {
 			return nil
 		}
 		if time.Since(begin) > time.Second {
-			return fmt.Errorf("process %d can't be counted, beside too many others or in a PID namespace: %w", p.pid, err)
+			return fmt.Errorf("process %d can't be counted, because of too many others or a PID namespace: %w", p.pid, err)
 		}
 	}
 }
@@ -195,8 +195,8 @@ func (c *counter) calls(p *process) (uint64, error) {
 	return binary.NativeEndian.Uint64(value), nil
 }
 
-// count shows the calls of each second, until ctx ends, duration is over if it isn't 0, or nothing is left to
-// be counted.
+// count shows the calls of each second until ctx ends, the duration is over (if it isn't 0), or no process is left and
+// typed is closed.
 func (c *counter) count(ctx context.Context, typed <-chan string, duration time.Duration) error {
 	end := time.Now().Add(duration)
 	next := func() <-chan time.Time {
@@ -233,7 +233,7 @@ func (c *counter) count(ctx context.Context, typed <-chan string, duration time.
 	}
 }
 
-// add counts the process that was typed, too, unless that fails.
+// add starts to count the process with the id in the line. If that fails, the process is dropped again.
 func (c *counter) add(line string) error {
 	before := len(c.processes)
 	if err := c.find(strings.TrimSpace(line)); err != nil || len(c.processes) == before {
@@ -249,7 +249,7 @@ func (c *counter) add(line string) error {
 	return err
 }
 
-// show prints the calls since the last time, and drops the processes that have ended.
+// show prints the calls of each process since they were last shown, and drops the processes that have ended.
 func (c *counter) show() error {
 	now := time.Now().Format("15:04:05")
 	left := c.processes[:0]

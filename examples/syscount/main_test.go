@@ -54,7 +54,7 @@ func TestRefusesWhatIsNoProcess(t *testing.T) {
 	}
 }
 
-// A process that was typed and can't be counted is forgotten: the others are counted on.
+// A process that was typed and can't be counted is dropped, and the others are still counted.
 func TestAddsNoProcessWithoutRoom(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("BPF programs can be loaded by root only: run as root")

@@ -1,6 +1,6 @@
 //go:build ignore
 
-/* Counts the system calls of the processes that are named to it through a user ring buffer. */
+/* Counts the system calls of processes. A user ring buffer has the ids of those to count. */
 #include <linux/bpf.h>
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
@@ -17,7 +17,7 @@ struct {
 	__type(value, __u64);
 } counts SEC(".maps");
 
-/* The process that names others. */
+/* The process that writes to the user ring buffer. */
 const volatile __u32 own_pid = 0;
 
 static long on_command(struct bpf_dynptr *command, void *ctx)
