@@ -1,4 +1,4 @@
-/* One program for each kind of attachment, which counts its calls under its own key. */
+/* A program for each kind of attachment. Each counts its calls at its own key. */
 #include <linux/bpf.h>
 #include <linux/bpf_perf_event.h>
 #include <linux/ptrace.h>

@@ -1,4 +1,4 @@
-/* Perf events and user ring buffers, driven by getpgid(n) of one process. */
+/* Perf events and user ring buffers. The programs run when one process calls getpgid(n). */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
@@ -26,8 +26,8 @@ struct {
 } samples SEC(".maps");
 
 /*
- * What was drained: the first 8 bytes of each sample. A drain goes on while samples come, so this
- * has room for more than the other ring.
+ * The first 8 bytes of each drained sample. A drain continues while samples arrive, so that this
+ * ring needs room for more samples than the user ring buffer.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -42,11 +42,11 @@ struct getpgid_args {
 	unsigned long pid;
 };
 
-/* What a program did, for the process to see. */
+/* Counters that the process reads. */
 struct counts {
-	__u64 sent;   /* numbers of events, also of those that were lost */
-	__u64 failed; /* events that no buffer took */
-	/* Of the last drain: its result, and how the callback is to answer. */
+	__u64 sent;   /* number of events, including those that were lost */
+	__u64 failed; /* number of events for which there was no buffer */
+	/* The result of the last drain, and the value that the callback returns. */
 	__s64 result;
 	__u64 stop;
 };
@@ -83,7 +83,7 @@ static long perf_send_next(__u32 index, void **ctx)
 	return 0;
 }
 
-/* Sends as many events of 8 bytes as the argument says. */
+/* Sends n events of 8 bytes. */
 SEC("tracepoint/syscalls/sys_enter_getpgid")
 int perf_send_many(struct getpgid_args *ctx)
 {
@@ -91,8 +91,8 @@ int perf_send_many(struct getpgid_args *ctx)
 
 	if (!is_target())
 		return 0;
-	/* A loop by helper can't take the context along, and verifiers follow no longer one than
-	 * this. */
+	/* bpf_loop() can't pass the context to its callback. Verifiers accept no more rounds of a
+	 * plain loop. */
 	for (i = 0; i < 2000 && i < n; i++) {
 		void *arg = ctx;
 
@@ -102,7 +102,7 @@ int perf_send_many(struct getpgid_args *ctx)
 	return 0;
 }
 
-/* Sends one event of as many bytes as the argument says. */
+/* Sends one event of n bytes. */
 SEC("tracepoint/syscalls/sys_enter_getpgid")
 int perf_send_sized(struct getpgid_args *ctx)
 {
@@ -129,7 +129,7 @@ static long on_sample(struct bpf_dynptr *sample, void *ctx)
 	return c && c->stop;
 }
 
-/* Drains the samples, with the argument as flags: 1 is without a wake-up, 2 is always with one. */
+/* Drains the samples. n is the flags: 1 never wakes the waiting process, 2 always does. */
 SEC("tracepoint/syscalls/sys_enter_getpgid")
 int drain(struct getpgid_args *ctx)
 {

@@ -1,4 +1,4 @@
-/* What the examples read and write. The programs are run by BPF_PROG_TEST_RUN. */
+/* The object of the examples in the documentation. BPF_PROG_TEST_RUN runs the programs. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -52,7 +52,7 @@ static long add(struct bpf_dynptr *sample, __u64 *sum)
 	return 0;
 }
 
-/* Takes the samples from the user ring buffer and returns the sum of their numbers. */
+/* Drains the user ring buffer and returns the sum of the samples' numbers. */
 SEC("raw_tp")
 int add_up(void *ctx)
 {

@@ -1,4 +1,4 @@
-/* libbpf informs of a section that it leaves out, and loads the rest. */
+/* An object with an unknown section: libbpf skips it with a message of level info. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

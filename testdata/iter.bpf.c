@@ -1,4 +1,4 @@
-/* Lists the names of all maps, or just that there is one. */
+/* Iterators over all maps. One writes the name of each map, the other the word "map" for each. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>

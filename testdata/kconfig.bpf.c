@@ -1,4 +1,4 @@
-/* Reads a value of the kernel's configuration and, by CO-RE, one of a kernel type. */
+/* Reads a value of the kernel's configuration and, with CO-RE, a field of a kernel type. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>

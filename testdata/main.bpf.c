@@ -1,10 +1,10 @@
-/* What the tests of the root package load. Everything is driven by getpgid(n) of one process. */
+/* The main object of the root package's tests. Its programs run when a process calls getpgid(n). */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <bpf/bpf_helpers.h>
 
-/* Per CPU, its size is rounded up to 16. */
+/* A value of 12 bytes: in a per-CPU map, the kernel rounds it up to 16. */
 struct three {
 	__u32 numbers[3];
 };
@@ -45,12 +45,12 @@ struct {
 } scratch SEC(".maps");
 
 const volatile __u32 target_pid = 0;
-/* One of so many records is preceded by one that is discarded; 0 for none. */
+/* On average, a discarded record precedes one of this many records; 0 means none. */
 const volatile __u32 discard_every = 0;
-/* Records are not announced. */
+/* Send records with BPF_RB_NO_WAKEUP. */
 const volatile bool no_wakeup = false;
 
-/* How far count counts. */
+/* The counting programs stop at this number. */
 __u64 limit = ~0ULL;
 
 __u64 sent = 0;
@@ -97,7 +97,7 @@ static long send_next(__u32 index, void *ctx)
 	return 0;
 }
 
-/* Sends as many records of 8 bytes as the argument says. */
+/* Sends n records of 8 bytes. */
 SEC("tracepoint/syscalls/sys_enter_getpgid")
 int send_many(struct getpgid_args *ctx)
 {
@@ -106,7 +106,7 @@ int send_many(struct getpgid_args *ctx)
 	return 0;
 }
 
-/* Sends one record of as many bytes as the argument says. */
+/* Sends one record of n bytes. */
 SEC("tracepoint/syscalls/sys_enter_getpgid")
 int send_sized(struct getpgid_args *ctx)
 {
@@ -151,7 +151,7 @@ static void count_one(void)
 		bpf_map_update_elem(&numbers, &key, &one, BPF_ANY);
 }
 
-/* Counts the system calls of the process. */
+/* Counts the system calls of the process, up to limit. */
 SEC("raw_tp/sys_enter")
 int count(void *ctx)
 {
@@ -171,8 +171,7 @@ static long do_nothing(__u32 index, void *ctx)
 	return 0;
 }
 
-/* Sends a record that stays reserved for a while, for as many rounds of a loop as the argument
- * says. */
+/* Sends a record that stays reserved for n rounds of an empty loop before it is submitted. */
 SEC("tracepoint/syscalls/sys_enter_getpgid")
 int send_slowly(struct getpgid_args *ctx)
 {

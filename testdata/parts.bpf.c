@@ -1,4 +1,4 @@
-/* Has a part of each kind that libbpf trusts an object in. It isn't for loading. */
+/* Has each kind of data in an object that libbpf doesn't check. It isn't meant to be loaded. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>

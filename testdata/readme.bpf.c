@@ -1,4 +1,4 @@
-/* What the program in the README loads. */
+/* The object that the program in the README loads. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

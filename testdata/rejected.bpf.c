@@ -1,4 +1,4 @@
-/* A program that the verifier rejects: it reads from an address that it was given as a number. */
+/* A program that the verifier rejects: it uses a number as an address to read from. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

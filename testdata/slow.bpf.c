@@ -1,5 +1,5 @@
-/* A program that takes the verifier about a tenth of a second: it goes through each round of the
- * loop. */
+/* A program whose verification takes about a tenth of a second: the verifier simulates each round
+ * of the loop. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 

@@ -1,7 +1,7 @@
 //go:build ignore
 
-/* Numbered records, events and samples, by several producers at once. The programs are run by
- * BPF_PROG_TEST_RUN. */
+/* Sends numbered records, events and samples from several producers at once. BPF_PROG_TEST_RUN runs
+ * the programs. */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
@@ -19,7 +19,7 @@ struct event {
 
 struct args {
 	__u64 count;
-	__u64 producer; /* 0 or 1, for one thread at a time */
+	__u64 producer; /* 0 or 1; each is used by one thread at a time */
 };
 
 struct progress {
@@ -44,7 +44,7 @@ static long send_next(__u32 index, struct progress *progress)
 	return 0;
 }
 
-/* Sends so many records, as far as there is room, and returns how many there was room for. */
+/* Sends ctx->count records, or fewer if the ring is full, and returns how many it has sent. */
 SEC("raw_tp")
 int send_stream(struct args *ctx)
 {
@@ -54,12 +54,13 @@ int send_stream(struct args *ctx)
 	return progress.sent;
 }
 
-/* Lasts so many nanoseconds, but no longer than a loop does. */
+/* The callback of the loop in hold(): ends it at the given time. */
 static long is_over(__u32 index, __u64 *end)
 {
 	return bpf_ktime_get_ns() >= *end;
 }
 
+/* Waits for the given nanoseconds, or until bpf_loop() has done its maximum number of rounds. */
 static void hold(__u64 time)
 {
 	__u64 end = bpf_ktime_get_ns() + time;
@@ -67,7 +68,7 @@ static void hold(__u64 time)
 	bpf_loop(1 << 23, is_over, &end, 0);
 }
 
-/* Sends a record that stays reserved for as many nanoseconds as the argument says. */
+/* Sends a record that stays reserved for ctx->count nanoseconds before it is submitted. */
 SEC("raw_tp")
 int send_held(struct args *ctx)
 {
@@ -110,7 +111,7 @@ int inject(void *ctx)
 	return 0;
 }
 
-/* Two rings, and records of which one fills more than a batch. */
+/* Two rings. A single record of the ring large is larger than a reader's batch. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);
@@ -146,15 +147,15 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } perf_events SEC(".maps");
 
-/* Producer and number at the beginning, the check at the end. */
+/* Sizes of events in words. An event begins with producer and number, and ends with the check. */
 #define SMALL_EVENT 3
 #define LARGE_EVENT 375
 static __u64 perf_buffers[2][LARGE_EVENT];
 static __u64 perf_numbers[2];
 
 /*
- * Sends so many events, of which some are large, to the buffer of the CPU, and returns how many
- * there were, with those that it had no room for.
+ * Sends ctx->count events, some of them large, to the CPU's buffer. It returns how many it has
+ * sent, including those for which the buffer had no room.
  */
 SEC("raw_tp")
 int send_perf(struct args *ctx)
@@ -185,7 +186,7 @@ struct {
 
 struct drain_args {
 	__u64 limit;
-	__u64 time; /* that each sample takes, in nanoseconds */
+	__u64 time; /* nanoseconds that the callback takes for each sample */
 };
 
 static long on_sample(struct bpf_dynptr *sample, struct drain_args *args)
@@ -198,7 +199,7 @@ static long on_sample(struct bpf_dynptr *sample, struct drain_args *args)
 	return --args->limit == 0;
 }
 
-/* Moves so many samples to the ring, and returns what the drain gives. */
+/* Moves up to ctx->limit samples to the ring and returns the result of the drain. */
 SEC("raw_tp")
 int drain_samples(struct drain_args *ctx)
 {

@@ -1,4 +1,4 @@
-/* Programs for functions and a static tracepoint of the file "target" in the working directory. */
+/* Programs at functions and a static tracepoint of the file "target" in the working directory. */
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* libbpf warns when it loads this, and loads it: a map that has BTF for its key alone. */
+/* A map with BTF for its key only: libbpf loads the object and prints a warning. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
