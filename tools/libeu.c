@@ -1,6 +1,6 @@
 /*
- * Two functions that elfutils 0.192 (Debian 13) uses in libelf.a and forgot to put there. Its tree
- * begins with the root that tsearch(3) works on.
+ * Two functions that libelf.a of elfutils 0.192 (Debian 13) calls but doesn't contain. The first
+ * field of elfutils' struct is the root of a tree of tsearch(3); only this field is used here.
  */
 #define _GNU_SOURCE
 #include <search.h>

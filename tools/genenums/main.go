@@ -1,10 +1,9 @@
-// Genenums writes the Go constants of the kernel's BPF enumerations, which it reads from the UAPI
-// header that libbpf brings along.
+// Genenums generates the Go constants of the kernel's BPF enumerations from the copy of the UAPI header in libbpf's
+// sources.
 //
 //	genenums build/include/linux/bpf.h >enums.go
 //
-// The names are libbpfgo's; a rule makes them out of the header's, and the exceptions to the rule stand
-// here.
+// The names are libbpfgo's. They are derived from the header's names by a rule, whose exceptions are listed here.
 package main
 
 import (
@@ -19,25 +18,26 @@ import (
 	"strings"
 )
 
-// An enumeration is an enum of the header and what it is in Go.
+// An enumeration describes an enum of the header and its Go type.
 type enumeration struct {
-	enum   string // in C
+	enum   string // its name in C
 	goType string
 	doc    string
-	// prefix is what the constants' names begin with in C, and isn't part of their names in Go.
+	// prefix is removed from the beginning of the constants' C names.
 	prefix string
-	// omit are constants that are no value of their own.
+	// omit matches the C names of constants that get no Go constant, such as the number of values.
 	omit *regexp.Regexp
-	// words are written in another way than with an initial capital.
+	// words maps a word of a C name to its Go form, if that isn't the word with an initial capital.
 	words map[string]string
-	// names are exceptions, by the constant's name in C.
+	// names maps a constant's C name to its Go name, without the type, if the rule doesn't apply.
 	names map[string]string
-	// goPrefix is what the constants' names begin with in Go, if that isn't their type.
+	// goPrefix is the prefix of the constants' Go names. If it is empty, their type is.
 	goPrefix string
-	// example is what String returns of one of the values, and unknown of values without a name, if that isn't the
-	// name of the first.
+	// example is the result of String for one of the values, for the documentation. unknown is the result for values
+	// without a name; if it is empty, the result is the name of the first value.
 	example, unknown string
-	// libbpfExample is what Name returns of that value, by libbpf's function libbpf_ENUM_str.
+	// libbpfExample is the result of Name, which calls libbpf's function libbpf_ENUM_str, for the same value. If it is
+	// empty, the type has no method Name.
 	libbpfExample string
 }
 
@@ -82,13 +82,13 @@ var enumerations = []enumeration{
 	},
 }
 
-// A group is constants whose type stands elsewhere.
+// A group describes constants whose Go type is declared in another file.
 type group struct {
 	enumeration
-	// from is one of the constants; those that stand with it in an unnamed enum or a paragraph of macros
-	// are the others. It is empty if enum names an enum.
+	// from is the C name of one of the constants. The others are in the same unnamed enum or the same paragraph of
+	// macros. It is empty if enum names an enum.
 	from string
-	// notes say more about constants, by their name in C.
+	// notes are additions to the constants' comments, by C name.
 	notes map[string]string
 }
 
@@ -151,7 +151,7 @@ var groups = []group{
 type constant struct {
 	c, name string
 	value   int64
-	alias   bool // another constant has the value, which is that one's
+	alias   bool // an earlier constant has the same value, whose name String returns
 	note    string
 }
 
@@ -159,7 +159,7 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("genenums: ")
 	if len(os.Args) != 2 {
-		log.Fatal("give it the path of linux/bpf.h")
+		log.Fatal("usage: genenums path/to/linux/bpf.h")
 	}
 	header, err := os.ReadFile(os.Args[1])
 	if err != nil {
@@ -210,7 +210,8 @@ func nameOf[T ~uint32](names []string, value T, unknown string) string {
 	}
 }
 
-// A comment that has lines of its own goes with their ends, so that it doesn't divide a paragraph.
+// comments matches the comments of the header. A comment that fills whole lines includes their line ends, so that
+// removing it doesn't leave an empty line, which would end a paragraph of macros.
 var comments = regexp.MustCompile(`(?m)^[ \t]*` + comment + `[ \t]*\n|` + comment + `|//.*`)
 
 const comment = `/\*(?:[^*]|\*+[^*/])*\*+/`
@@ -237,7 +238,7 @@ func (e enumeration) constants(header string) []constant {
 			if err != nil {
 				known := false
 				if value, known = values[expression]; !known {
-					log.Fatalf("%s is %q, which is no number or earlier constant", c, expression)
+					log.Fatalf("%s is %q, which is neither a number nor an earlier constant", c, expression)
 				}
 			}
 			next = value
@@ -274,7 +275,7 @@ func (g group) constants(header string) []constant {
 	return list
 }
 
-// flag returns the value of a constant, which is a number or a bit.
+// flag returns the value of a constant that is defined as a number or as a shifted bit.
 func flag(header, c string) int64 {
 	m := regexp.MustCompile(`\b` + c + `\s*=?\s*(?:(\d+)|\(1U << (\d+)\))`).FindStringSubmatch(header)
 	if m == nil {
@@ -308,7 +309,7 @@ func (e enumeration) goName(c string) string {
 	return name
 }
 
-// helpers returns the helper functions, which a macro of the header lists.
+// helpers returns the helper functions, which are listed in a macro of the header.
 func helpers(header string) []constant {
 	var list []constant
 	for _, m := range regexp.MustCompile(`\bFN\((\w+), (\d+), ##ctx\)`).FindAllStringSubmatch(header, -1) {
@@ -328,7 +329,7 @@ func helpers(header string) []constant {
 	return list
 }
 
-// write writes a type, its constants, the table of their names in C, and the methods that return their names.
+// write writes a type, its constants, the table of their C names, and the methods that return the names.
 func (e enumeration) write(out *bytes.Buffer, list []constant) {
 	t := e.goType
 	fmt.Fprintf(out, "\n// %s\ntype %s uint32\n\n// The values of %s.\n", e.doc, t, t)
