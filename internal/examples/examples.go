@@ -1,5 +1,5 @@
-// Package examples is for the tests of examples: of those that load BPF programs in the packages' documentation, and
-// of the programs in the folder examples.
+// Package examples has helpers for tests: of the examples in the packages' documentation that load BPF programs, and of
+// the programs in the folder examples.
 package examples
 
 import (
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// SkipUnlessRoot leaves the examples out, which can't skip themselves, where BPF programs can't be loaded. It is
-// called by TestMain.
+// SkipUnlessRoot skips all examples if the user isn't root, because they load BPF programs and an example can't skip
+// itself. It is called by TestMain.
 func SkipUnlessRoot() {
 	if os.Geteuid() == 0 {
 		return

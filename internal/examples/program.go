@@ -18,11 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asProgram is set in the environment of a test binary that is to be the program that it tests.
+// asProgram is an environment variable. If it is set, the test binary runs as the program that it tests.
 const asProgram = "LIBBPFGO_EXAMPLE"
 
-// Main runs the tests of a program or, in the processes that these start, its function main. It is called by
-// TestMain.
+// Main runs the tests of a program. In the processes that the tests start, it runs the program's function main instead.
+// It is called by TestMain.
 func Main(m *testing.M, main func()) {
 	if os.Getenv(asProgram) == "" {
 		os.Exit(m.Run())
@@ -31,7 +31,7 @@ func Main(m *testing.M, main func()) {
 	os.Exit(0)
 }
 
-// Run runs the program to its end and returns its exit code and what it printed. The code is -1 after a signal.
+// Run runs the program to its end and returns its exit code and output. The code is -1 if a signal killed it.
 func Run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	p := newProgram(t, args)
@@ -41,8 +41,8 @@ func Run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), p.stderr.String()
 }
 
-// TestProgram runs the program as people and scripts do. With args it prints a line in each second, if
-// not earlier, and summary matches what it says at its end.
+// TestProgram tests the flags, signals, output and rights of a program. With args, the program must print at least one
+// line per second, and a summary at its end that matches the regular expression.
 func TestProgram(t *testing.T, summary *regexp.Regexp, args ...string) {
 	for name, wrong := range map[string][]string{
 		"unknown flag":      {"-unknown"},
@@ -123,7 +123,7 @@ func TestProgram(t *testing.T, summary *regexp.Regexp, args ...string) {
 			t.Fatal(err)
 		}
 		go func() {
-			// By then it waits for room. The first signal asks it to end, the second makes it.
+			// The program is blocked by the full pipe then. The first signal asks it to end, the second one kills it.
 			time.Sleep(1500 * time.Millisecond)
 			for p.Process.Signal(unix.SIGTERM) == nil {
 				time.Sleep(100 * time.Millisecond)
@@ -144,7 +144,7 @@ func TestProgram(t *testing.T, summary *regexp.Regexp, args ...string) {
 	})
 }
 
-// makeEvents executes a program again and again, until the test ends.
+// makeEvents executes a program repeatedly until the test ends.
 func makeEvents(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -176,7 +176,7 @@ func readLines(t *testing.T, r io.Reader, n int) {
 	}
 }
 
-// A program is the tested one as a process.
+// A program is a process of the tested program.
 type program struct {
 	*exec.Cmd
 	stderr *bytes.Buffer
@@ -197,8 +197,8 @@ func newProgram(t *testing.T, args []string) *program {
 	return p
 }
 
-// withRights makes the program run as an ordinary user with these capabilities, who can't read where go test has
-// put it.
+// withRights makes the program run as an ordinary user with these capabilities. It copies the binary to a folder that
+// this user can read, unlike the folder of go test.
 func (p *program) withRights(t *testing.T, capabilities ...uintptr) *program {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "libbpfgo")
@@ -211,7 +211,8 @@ func (p *program) withRights(t *testing.T, capabilities ...uintptr) *program {
 		t.Fatal(err)
 	}
 	p.Path = filepath.Join(dir, "program")
-	// A child that is forked meanwhile has the file open for writing until it executes its program: ETXTBSY.
+	// Don't let another goroutine fork now: until its child executes a program, it would have the file open for writing,
+	// and executing the file would fail with ETXTBSY.
 	syscall.ForkLock.RLock()
 	err = os.WriteFile(p.Path, binary, 0o755)
 	syscall.ForkLock.RUnlock()
@@ -226,7 +227,7 @@ func (p *program) withRights(t *testing.T, capabilities ...uintptr) *program {
 	return p
 }
 
-// start starts the program and returns the end of the pipe that its output goes to.
+// start starts the program with its output in a pipe, and returns the end to read from.
 func (p *program) start(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -251,7 +252,7 @@ func (p *program) run(t *testing.T) int {
 	return p.wait(t)
 }
 
-// wait returns the exit code.
+// wait waits for the program to end and returns its exit code.
 func (p *program) wait(t *testing.T) int {
 	t.Helper()
 	var exit *exec.ExitError
