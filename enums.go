@@ -339,7 +339,7 @@ func (t BPFAttachType) Name() string {
 	return C.GoString(C.libbpf_bpf_attach_type_str(C.enum_bpf_attach_type(t)))
 }
 
-// BPFLinkType is the kernel's kind of a link (enum bpf_link_type).
+// BPFLinkType is the kernel's type of a link (enum bpf_link_type).
 type BPFLinkType uint32
 
 // The values of BPFLinkType.
@@ -831,7 +831,7 @@ var namesBPFFunc = [...]string{
 // String returns the value's name in C, such as "map_lookup_elem"; the name of [BPFFuncUnspec] if the value isn't known.
 func (t BPFFunc) String() string { return nameOf(namesBPFFunc[:], t, namesBPFFunc[BPFFuncUnspec]) }
 
-// How a program goes together with others at a hook, from the header.
+// The flags for attaching a program to a hook that may have other programs, from the header.
 const (
 	BPFFAllowOverride AttachFlag = 1    // BPF_F_ALLOW_OVERRIDE
 	BPFFAllowMulti    AttachFlag = 2    // BPF_F_ALLOW_MULTI
@@ -848,12 +848,12 @@ const (
 	MapFlagUpdateAny     MapFlag = 0  // BPF_ANY, create an element or update it
 	MapFlagUpdateNoExist MapFlag = 1  // BPF_NOEXIST, create an element, fail if it exists
 	MapFlagUpdateExist   MapFlag = 2  // BPF_EXIST, update an element, fail if it doesn't exist
-	MapFlagLock          MapFlag = 4  // BPF_F_LOCK, hold the element's spin lock meanwhile
-	MapFlagCPU           MapFlag = 8  // BPF_F_CPU, for per-CPU maps: the value is that of CPU 0 alone, 32 bits have no room for another's number (Linux 7.0)
+	MapFlagLock          MapFlag = 4  // BPF_F_LOCK, hold the element's spin lock during the operation
+	MapFlagCPU           MapFlag = 8  // BPF_F_CPU, for per-CPU maps: the value of CPU 0 only, as 32 bits have no room for another CPU's number (Linux 7.0)
 	MapFlagAllCPUs       MapFlag = 16 // BPF_F_ALL_CPUS, for per-CPU maps: update with one value for all CPUs (Linux 7.0)
 )
 
-// What [BPFMap.SetMapFlags] and [CreateMap] take, from the header.
+// The flags of [BPFMap.SetMapFlags] and [CreateMap], from the header.
 const (
 	MapFlagNoPrealloc    MapFlag = 1      // BPF_F_NO_PREALLOC
 	MapFlagNoCommonLRU   MapFlag = 2      // BPF_F_NO_COMMON_LRU
@@ -879,17 +879,17 @@ const (
 
 // The flags of [RunOpts], from the header.
 const (
-	RunFlagRunOnCPU            RunFlag = 1 // BPF_F_TEST_RUN_ON_CPU, for raw tracepoints: on RunOpts.CPU
-	RunFlagXDPLiveFrames       RunFlag = 2 // BPF_F_TEST_XDP_LIVE_FRAMES, for XDP: send the frames on as the program says (Linux 5.18)
-	RunFlagSKBChecksumComplete RunFlag = 4 // BPF_F_TEST_SKB_CHECKSUM_COMPLETE, for packets: with a checksum; if the program leaves a wrong one, Run gives syscall.EBADMSG (Linux 6.11 and 6.1.175)
+	RunFlagRunOnCPU            RunFlag = 1 // BPF_F_TEST_RUN_ON_CPU, for raw tracepoints: run on RunOpts.CPU
+	RunFlagXDPLiveFrames       RunFlag = 2 // BPF_F_TEST_XDP_LIVE_FRAMES, for XDP: forward the frames as the program decides (Linux 5.18)
+	RunFlagSKBChecksumComplete RunFlag = 4 // BPF_F_TEST_SKB_CHECKSUM_COMPLETE, for packets: with a checksum; Run returns syscall.EBADMSG if the program leaves a wrong one (Linux 6.11 and 6.1.175)
 )
 
-// The orders of cgroups, from the header.
+// The orders in which an iterator visits cgroups, from the header.
 const (
 	BPFIterOrderUnspec     BPFCgroupIterOrder = 0 // BPF_CGROUP_ITER_ORDER_UNSPEC
 	BPFIterSelfOnly        BPFCgroupIterOrder = 1 // BPF_CGROUP_ITER_SELF_ONLY
 	BPFIterDescendantsPre  BPFCgroupIterOrder = 2 // BPF_CGROUP_ITER_DESCENDANTS_PRE
 	BPFIterDescendantsPost BPFCgroupIterOrder = 3 // BPF_CGROUP_ITER_DESCENDANTS_POST
 	BPFIterAncestorsUp     BPFCgroupIterOrder = 4 // BPF_CGROUP_ITER_ANCESTORS_UP
-	BPFIterChildren        BPFCgroupIterOrder = 5 // BPF_CGROUP_ITER_CHILDREN, those right below the cgroup, without itself (Linux 7.0)
+	BPFIterChildren        BPFCgroupIterOrder = 5 // BPF_CGROUP_ITER_CHILDREN, the direct children of the cgroup, without itself (Linux 7.0)
 )

@@ -76,7 +76,7 @@ var enumerations = []enumeration{
 	{
 		enum: "bpf_link_type", goType: "BPFLinkType", prefix: "BPF_LINK_TYPE_",
 		example: "BPF_LINK_TYPE_TRACING", libbpfExample: "tracing",
-		doc:   "BPFLinkType is the kernel's kind of a link (enum bpf_link_type).",
+		doc:   "BPFLinkType is the kernel's type of a link (enum bpf_link_type).",
 		omit:  regexp.MustCompile(`^__MAX`),
 		words: map[string]string{"XDP": "XDP", "TCX": "TCX", "SOCKMAP": "SockMap"},
 	},
@@ -95,7 +95,7 @@ type group struct {
 var groups = []group{
 	{
 		enumeration: enumeration{
-			goType: "AttachFlag", prefix: "BPF_F_", doc: "How a program goes together with others at a hook, from the header.",
+			goType: "AttachFlag", prefix: "BPF_F_", doc: "The flags for attaching a program to a hook that may have other programs, from the header.",
 			words: map[string]string{"ID": "ID"}, goPrefix: "BPFF",
 		},
 		from: "BPF_F_ALLOW_OVERRIDE",
@@ -111,14 +111,14 @@ var groups = []group{
 			"BPF_ANY":        "create an element or update it",
 			"BPF_NOEXIST":    "create an element, fail if it exists",
 			"BPF_EXIST":      "update an element, fail if it doesn't exist",
-			"BPF_F_LOCK":     "hold the element's spin lock meanwhile",
-			"BPF_F_CPU":      "for per-CPU maps: the value is that of CPU 0 alone, 32 bits have no room for another's number (Linux 7.0)",
+			"BPF_F_LOCK":     "hold the element's spin lock during the operation",
+			"BPF_F_CPU":      "for per-CPU maps: the value of CPU 0 only, as 32 bits have no room for another CPU's number (Linux 7.0)",
 			"BPF_F_ALL_CPUS": "for per-CPU maps: update with one value for all CPUs (Linux 7.0)",
 		},
 	},
 	{
 		enumeration: enumeration{
-			goType: "MapFlag", prefix: "BPF_F_", doc: "What [BPFMap.SetMapFlags] and [CreateMap] take, from the header.",
+			goType: "MapFlag", prefix: "BPF_F_", doc: "The flags of [BPFMap.SetMapFlags] and [CreateMap], from the header.",
 			words: map[string]string{
 				"LRU": "LRU", "NUMA": "NUMA", "RDONLY": "ReadOnly", "WRONLY": "WriteOnly", "ID": "ID", "FD": "FD",
 				"BTF": "BTF", "VTYPE": "VType", "RB": "RB",
@@ -133,17 +133,17 @@ var groups = []group{
 		},
 		from: "BPF_F_TEST_RUN_ON_CPU",
 		notes: map[string]string{
-			"BPF_F_TEST_RUN_ON_CPU":            "for raw tracepoints: on RunOpts.CPU",
-			"BPF_F_TEST_XDP_LIVE_FRAMES":       "for XDP: send the frames on as the program says (Linux 5.18)",
-			"BPF_F_TEST_SKB_CHECKSUM_COMPLETE": "for packets: with a checksum; if the program leaves a wrong one, Run gives syscall.EBADMSG (Linux 6.11 and 6.1.175)",
+			"BPF_F_TEST_RUN_ON_CPU":            "for raw tracepoints: run on RunOpts.CPU",
+			"BPF_F_TEST_XDP_LIVE_FRAMES":       "for XDP: forward the frames as the program decides (Linux 5.18)",
+			"BPF_F_TEST_SKB_CHECKSUM_COMPLETE": "for packets: with a checksum; Run returns syscall.EBADMSG if the program leaves a wrong one (Linux 6.11 and 6.1.175)",
 		},
 	},
 	{
 		enumeration: enumeration{
 			enum: "bpf_cgroup_iter_order", goType: "BPFCgroupIterOrder", prefix: "BPF_CGROUP_ITER_",
-			doc: "The orders of cgroups, from the header.", goPrefix: "BPFIter",
+			doc: "The orders in which an iterator visits cgroups, from the header.", goPrefix: "BPFIter",
 		},
-		notes: map[string]string{"BPF_CGROUP_ITER_CHILDREN": "those right below the cgroup, without itself (Linux 7.0)"},
+		notes: map[string]string{"BPF_CGROUP_ITER_CHILDREN": "the direct children of the cgroup, without itself (Linux 7.0)"},
 	},
 }
 
