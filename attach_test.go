@@ -170,6 +170,12 @@ func TestAttachUprobes(t *testing.T) {
 	}
 	link, err = getProgram(t, m, "on_uretprobe").AttachURetprobeWithOpts(pid, path, offset, 1)
 	wantCalls(t, m, callsURetprobe, link, err, provoke)
+	before := calls(t, m, callsCookie)
+	link, err = getProgram(t, m, "on_cookie").AttachURetprobeWithOpts(pid, path, offset, 1000)
+	wantCalls(t, m, callsCookie, link, err, provoke)
+	if n := calls(t, m, callsCookie); n == before || n%1000 != 0 {
+		t.Errorf("the cookies add up to %d", n)
+	}
 	link, err = getProgram(t, m, "on_uprobe").AttachUprobeOpts(pid, path, 0, UprobeOpts{FuncName: "epoll_create1"})
 	wantCalls(t, m, callsUprobe, link, err, provoke)
 	link, err = getProgram(t, m, "on_uprobe").AttachUprobeOpts(pid, path, offset, UprobeOpts{AttachMode: ProbeAttachModePerf})

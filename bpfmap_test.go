@@ -1041,6 +1041,24 @@ func TestElementFlags(t *testing.T) {
 	}
 }
 
+// MapFlagFLock is MapFlagLock, by a number that the kernel doesn't know.
+func TestElementLock(t *testing.T) {
+	locked := getMap(t, loadAttach(t), "locked")
+	key, value := key4(1), value8(2<<32)
+	for _, flags := range []MapFlag{MapFlagLock, MapFlagFLock} {
+		if err := locked.UpdateElem(key, value, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := locked.UpdateElem(key, value, flags); err != nil {
+			t.Errorf("update with flags %#x: %v", flags, err)
+		}
+		got, err := locked.GetValueFlags(unsafe.Pointer(&key[0]), flags)
+		if err != nil || got[4] != 2 {
+			t.Errorf("look up with flags %#x: %v, %v", flags, got, err)
+		}
+	}
+}
+
 // While an operation is in the kernel, its map isn't closed: another map could get the descriptor. Operations don't keep
 // each other from running.
 func TestElementsHoldTheirMap(t *testing.T) {

@@ -450,6 +450,13 @@ func TestProgramPinning(t *testing.T) {
 		t.Error(err, prog.PinPath())
 	}
 	wantErr(t, prog.Unpin(path), syscall.ENOENT, path)
+	t.Chdir(dir)
+	if err := prog.Pin("prog"); err != nil || prog.PinPath() != path {
+		t.Error(err, prog.PinPath())
+	}
+	if err := prog.Unpin(path); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestLink(t *testing.T) {

@@ -1104,3 +1104,21 @@ func TestReopenedEventWritesToTheSameMemory(t *testing.T) {
 		}
 	})
 }
+
+// Nothing is left of what a record was before it is read into.
+func TestPerfReadIntoSetsAll(t *testing.T) {
+	cpu := onOneCPU(t)
+	m := loadEvents(t)
+	r := newPerf(t, m, PerfReaderOptions{})
+	attach(t, m, "perf_send_many")
+	trigger(2)
+	for i := range 2 {
+		record := PerfRecord{CPU: -1, LostSamples: 99, Remaining: -1, RawSample: make([]byte, 100)}
+		if err := r.ReadInto(&record); err != nil {
+			t.Fatal(err)
+		}
+		if record.CPU != cpu || record.LostSamples != 0 || number(record.RawSample) != uint64(i) || len(record.RawSample) != 12 || (record.Remaining == 0) != (i == 1) {
+			t.Errorf("record %d: %+v, want CPU %d", i, record, cpu)
+		}
+	}
+}

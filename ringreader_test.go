@@ -790,3 +790,61 @@ func producerPosition(t *testing.T) (address uintptr) {
 	}
 	return address
 }
+
+// What was taken out of one ring doesn't come as another ring's, and a record that is read into says which map it is from.
+func TestRecordsOfTheirRing(t *testing.T) {
+	s := newStream(t)
+	maps := []*BPFMap{getMap(t, s.m, "stream"), getMap(t, s.m, "small")}
+	sizes := map[*BPFMap]int{maps[0]: 24, maps[1]: 8}
+	r, err := NewRingBufReader(maps...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	r.SetDeadline(time.Now().Add(20 * time.Second))
+	sendOne := getProgram(t, s.m, "send_one")
+	for range 2 { // beginning with another ring
+		if n, err := runWith(s.send, 3, 0); err != nil || n != 3 {
+			t.Fatal(n, err)
+		}
+		for range 3 {
+			if n, err := runWith(sendOne, 0, 0); err != nil || n != 0 {
+				t.Fatal(n, err)
+			}
+		}
+		first, err := r.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ring := range []*Ring{r.Rings()[btoi(first.Map == maps[0])], r.Rings()[btoi(first.Map != maps[0])]} {
+			n, err := ring.Consume(func(record Record) error {
+				if record.Map != ring.Map() || len(record.RawSample) != sizes[ring.Map()] {
+					t.Errorf("%d bytes of map %q come from the ring of map %q", len(record.RawSample), record.Map.Name(), ring.Map().Name())
+				}
+				return nil
+			})
+			if want := 2 + btoi(ring.Map() != first.Map); err != nil || n != want {
+				t.Errorf("%d records of map %q, want %d: %v", n, ring.Map().Name(), want, err)
+			}
+		}
+	}
+	if n, err := runWith(s.send, 3, 0); err != nil || n != 3 {
+		t.Fatal(n, err)
+	}
+	if n, err := runWith(sendOne, 0, 0); err != nil || n != 0 {
+		t.Fatal(n, err)
+	}
+	var record Record
+	for range 4 {
+		if err := r.ReadInto(&record); err != nil || len(record.RawSample) != sizes[record.Map] {
+			t.Errorf("%v, %d bytes of map %q", err, len(record.RawSample), record.Map.Name())
+		}
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

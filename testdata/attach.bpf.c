@@ -191,6 +191,18 @@ int on_netfilter(void *ctx)
 	return 1; /* NF_ACCEPT */
 }
 
+struct locked {
+	struct bpf_spin_lock lock;
+	__u32 value;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct locked);
+} locked SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
 	__uint(max_entries, 1);
