@@ -29,35 +29,42 @@ import (
 //		})
 //	}
 //
-//   - in returns the owner of the C memory. That of a nil or zero handle is closed, so no method needs to look for nil.
-//   - The owner's guard keeps the C memory while the call uses it: use and get run a call beside others, change runs
-//     it alone. Once the owner is closed, they return os.ErrClosed, and get the zero value.
-//   - codeOf and pointerError make a Go error of libbpf's result. pointerError takes cgo's second result, errno: it is
-//     valid on the same thread only, so it is taken where the C function is called.
-//   - what names the operation and its object. failed puts it before an error. watched, which change uses, also adds
-//     what libbpf printed meanwhile; it is for calls that print: those that open, load, attach, create.
+//   - in returns the owner of the C memory. For a nil or zero handle it returns an owner that is closed, so
+//     methods need no check for nil.
+//   - The owner's guard keeps the C memory from being freed during the call. use and get allow other calls at
+//     the same time, change does not. Once the owner is closed, use and change return os.ErrClosed, and get
+//     returns the zero value.
+//   - codeOf turns a negative result of libbpf into a Go error. pointerError does so for a function that
+//     returned NULL: it takes errno, which is cgo's second result and is read in the statement that calls C.
+//   - what names the operation and its object. failed puts it before an error. watched, which change uses, also
+//     adds the warnings that libbpf printed during the call. It is for calls that may print: open, load,
+//     attach, create.
 //
-// C is given a *C.char, a number or a struct without Go pointers, never an unsafe.Pointer: cgo would look for Go
-// pointers in everything around it. Strings are copied (cString) and freed. Option structs are made by options.
+// C receives the user's memory as a *C.char, never as an unsafe.Pointer: for an unsafe.Pointer, cgo checks the
+// whole allocation and panics if it contains a Go pointer. cString copies a string; the caller frees the copy.
+// options makes libbpf's option structs.
 
-// A guard keeps what it guards open while calls use it: C memory, file descriptors. A nil guard admits no call.
+// A guard keeps C memory or file descriptors open while calls use them: a call holds the guard's mutex, so
+// closing waits for the call. A closed guard refuses calls with os.ErrClosed, and so does a nil one.
 //
-// Locks are taken in this order, and a lock of a later line is never held while one of an earlier line is taken:
+// The order of locks: a goroutine that holds a lock takes only locks that come later in this list.
 //
 //  1. the guard of an object or a BPFMapLow; TcHook.mutex
 //  2. the guard of a link or of a user ring
 //  3. feeder.mutex and RingBuffer.mutex; userRing.sending, producing and samples
 //  4. reader.reading; then unread.consuming and unread.mutex
 //  5. the guard of a reader; then reader.state
-//  6. object.childMutex, atWork, cpuHotplug.mutex, perfEvents.mutex, logMutex: no call is made under them
+//  6. object.childMutex, atWork, cpuHotplug.mutex, perfEvents.mutex, logMutex, under which no other lock is
+//     taken
 //
-// What closes a child of an object ([object.close]) holds no lock of the object's.
+// [object.close] closes the object's children without holding a lock of the object.
 type guard struct {
 	mutex  sync.RWMutex
 	closed bool
 }
 
-// enter admits a call that may run beside others. If it returns nil, exit must be called.
+// enter starts a call that allows other calls at the same time. If enter returns nil, the caller must call
+// exit.
 func (g *guard) enter() error {
 	if g == nil {
 		return os.ErrClosed
@@ -72,7 +79,7 @@ func (g *guard) enter() error {
 
 func (g *guard) exit() { g.mutex.RUnlock() }
 
-// lock admits a call that must run alone. If it returns nil, unlock must be called.
+// lock starts a call that excludes all other calls. If lock returns nil, the caller must call unlock.
 func (g *guard) lock() error {
 	if g == nil {
 		return os.ErrClosed
@@ -87,7 +94,7 @@ func (g *guard) lock() error {
 
 func (g *guard) unlock() { g.mutex.Unlock() }
 
-// use runs a call beside others.
+// use runs call, and allows other calls at the same time. what names the operation in the error.
 func (g *guard) use(what string, call func() error) error {
 	if err := g.enter(); err != nil {
 		return failed(err, what)
@@ -96,7 +103,7 @@ func (g *guard) use(what string, call func() error) error {
 	return failed(call(), what)
 }
 
-// change runs a call of libbpf's alone, and returns its error with libbpf's warnings.
+// change runs call, a call of libbpf, and excludes all other calls. Its error contains libbpf's warnings.
 func (g *guard) change(what string, call func() error) error {
 	if err := g.lock(); err != nil {
 		return failed(err, what)
@@ -105,7 +112,7 @@ func (g *guard) change(what string, call func() error) error {
 	return watched(what, call)
 }
 
-// get returns a property of what a guard guards; the zero value once that is closed.
+// get returns the result of property, which reads guarded memory, or the zero value once the guard is closed.
 func get[T any](g *guard, property func() T) (value T) {
 	if g.enter() != nil {
 		return value
@@ -114,15 +121,15 @@ func get[T any](g *guard, property func() T) (value T) {
 	return property()
 }
 
-// A watch gathers what libbpf has to say during one call.
+// A watch collects the warnings that libbpf prints during one call.
 type watch struct {
 	warnings []string
 	panicked any
 }
 
-// watched runs call, which calls libbpf, and returns its error with the name of what was done and
-// with libbpf's warnings. It is for calls that may print: those that open, load, attach, create.
-// The errno of a C call is only valid inside of call.
+// watched runs call, which calls libbpf. If it fails, the error contains what, the name of the operation, and
+// the warnings that libbpf printed. It is for calls that may print: open, load, attach, create. call must read
+// errno itself: it is lost when call returns.
 func watched(what string, call func() error) error {
 	s := currentSink()
 	leaveLockedMemory()
@@ -151,7 +158,7 @@ func (w *watch) run(call func() error) error {
 	return call()
 }
 
-// print logs the warnings of a call that has worked.
+// print logs the warnings of a call that succeeded.
 func (w *watch) print(s *sink) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -163,7 +170,8 @@ func (w *watch) print(s *sink) {
 	}
 }
 
-// explain returns err with what was done and what libbpf said meanwhile.
+// explain returns err with the name of the operation and libbpf's warnings. If these contain a verifier's log,
+// it returns a VerifierError, unless the error is momentary.
 func (w *watch) explain(what string, err error) error {
 	e := &opError{what: what, err: err}
 	for _, msg := range w.warnings {
@@ -180,23 +188,23 @@ func (w *watch) explain(what string, err error) error {
 	return e
 }
 
-// maxWarnings is how many of libbpf's remarks an error repeats. The first ones are nearest to the
-// cause.
+// maxWarnings limits how many of libbpf's warnings an error contains. The first ones are closest to the cause.
 const maxWarnings = 4
 
-// momentary reports whether an error of the kernel's is due to the moment: it may not come again.
+// momentary reports whether an error comes from a temporary state (no free descriptors or memory, a signal), so
+// that a retry may succeed.
 func momentary(err error) bool {
 	codes := []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR}
 	return slices.ContainsFunc(codes, func(code error) bool { return errors.Is(err, code) })
 }
 
-// namesLockedMemory reports whether a message of libbpf's suggests that the limit of locked memory is too low, which it
-// does for each EPERM (pr_perm_msg(), bpf_object__probe_loading() of 1.7.0).
+// namesLockedMemory reports whether a message of libbpf suggests to raise the limit of locked memory. libbpf
+// 1.7.0 suggests that after every EPERM, whatever its cause (pr_perm_msg(), bpf_object__probe_loading()).
 func namesLockedMemory(msg string) bool {
 	return strings.Contains(msg, "ulimit -l") || strings.Contains(msg, "RLIMIT_MEMLOCK")
 }
 
-// An opError says what failed, why, and what libbpf remarked.
+// An opError is a failed operation: its name, its cause, and libbpf's warnings.
 type opError struct {
 	what     string
 	err      error
@@ -213,7 +221,7 @@ func (e *opError) Error() string {
 
 func (e *opError) Unwrap() error { return e.err }
 
-// failed returns err with the name of what was done; nil if err is nil.
+// failed returns err with the name of the operation, or nil if err is nil.
 func failed(err error, what string) error {
 	if err == nil {
 		return nil
@@ -229,9 +237,7 @@ func failedf(err error, format string, args ...any) error {
 	return failed(err, fmt.Sprintf(format, args...))
 }
 
-// What this file adds to an error is asked for after the kernel or libbpf has refused something: nothing is refused by it.
-
-// because puts the reason before an error, if there is one.
+// because puts a reason before an error. An empty reason adds nothing.
 func because(reason string, err error) error {
 	if reason == "" {
 		return err
@@ -239,7 +245,7 @@ func because(reason string, err error) error {
 	return fmt.Errorf("%s: %w", reason, err)
 }
 
-// codeOf returns the error that a result of libbpf's stands for: nil unless it is negative.
+// codeOf returns the error for a result of libbpf, which is nil unless the result is negative.
 func codeOf(result C.int) error {
 	if result >= 0 {
 		return nil
@@ -257,8 +263,8 @@ func codeError(errno syscall.Errno) error {
 	return errno
 }
 
-// pointerError returns the reason why libbpf returned no pointer, from cgo's second result, or what
-// went wrong before libbpf was asked.
+// pointerError returns the error for a NULL result. err is errno, from cgo's second result, or an error that
+// occurred before libbpf was called.
 func pointerError(err error) error {
 	if errno, ok := err.(syscall.Errno); ok {
 		return codeError(errno)
@@ -271,7 +277,8 @@ func pointerError(err error) error {
 
 var errZeroByte = fmt.Errorf("name has a zero byte: %w", syscall.EINVAL)
 
-// cString returns a copy of s for C, to be freed by C.free, unless C would see only a part of it.
+// cString returns a copy of s for C, which the caller frees by C.free. A string with a zero byte is an error,
+// since C would see only the part before it.
 func cString(s string) (*C.char, error) {
 	if strings.IndexByte(s, 0) >= 0 {
 		return nil, errZeroByte
@@ -279,7 +286,7 @@ func cString(s string) (*C.char, error) {
 	return C.CString(s), nil
 }
 
-// cStringOrNil is cString, except that the empty string is nil.
+// cStringOrNil is cString, but returns nil for the empty string.
 func cStringOrNil(s string) (*C.char, error) {
 	if s == "" {
 		return nil, nil
@@ -287,7 +294,7 @@ func cStringOrNil(s string) (*C.char, error) {
 	return cString(s)
 }
 
-// cStrings returns copies for C, to be freed by freeStrings, also if there is an error.
+// cStrings returns copies for C. The caller frees them by freeStrings, also after an error.
 func cStrings(strings []string) (copies []*C.char, err error) {
 	for _, s := range strings {
 		c, err := cString(s)
@@ -305,7 +312,7 @@ func freeStrings(copies []*C.char) {
 	}
 }
 
-// cInt returns n as C's int; ERANGE, with what n is, if it is too large for that.
+// cInt converts n to a C int. If n doesn't fit, the error is ERANGE, and what names the number in it.
 func cInt(n int, what string) (C.int, error) {
 	if int(C.int(n)) != n {
 		return 0, fmt.Errorf("%s %d: %w", what, n, syscall.ERANGE)
@@ -313,7 +320,7 @@ func cInt(n int, what string) (C.int, error) {
 	return C.int(n), nil
 }
 
-// cInts is cInt for each number of a list.
+// cInts converts each number of a list by cInt.
 func cInts(list []int, what string) ([]C.int, error) {
 	var ints []C.int
 	for _, n := range list {
@@ -326,7 +333,7 @@ func cInts(list []int, what string) ([]C.int, error) {
 	return ints, nil
 }
 
-// first returns the address of a slice's elements; nil if it has none.
+// first returns the address of a slice's first element, or nil if the slice is empty.
 func first[T any](s []T) *T {
 	if len(s) == 0 {
 		return nil
@@ -336,15 +343,15 @@ func first[T any](s []T) *T {
 
 func firstLong(s []uint64) *C.ulong { return (*C.ulong)(unsafe.Pointer(first(s))) }
 
-// bytesC returns the address of a slice's bytes. C is given *C.char throughout: cgo takes an unsafe.Pointer for one
-// to anything, and panics at a Go pointer that is in the same allocation as the bytes.
+// bytesC returns the address of a slice's bytes. It is a *C.char because cgo checks the whole allocation behind
+// an unsafe.Pointer, and panics if there is a Go pointer beside the bytes.
 func bytesC(b []byte) *C.char {
 	return (*C.char)(unsafe.Pointer(unsafe.SliceData(b)))
 }
 
-// options returns an option struct of libbpf's with its size in the first field and every other byte zero. libbpf
-// refuses a struct in which a byte that it doesn't know is set, padding included, and a composite literal may leave
-// anything in padding.
+// options returns an option struct of libbpf with its size in the first field and all other bytes zero, padding
+// included. libbpf refuses a struct in which a byte that it doesn't know is set, and a composite literal leaves
+// padding undefined.
 func options[T any]() *T {
 	size := unsafe.Sizeof(*new(T))
 	words := make([]uint64, (size+7)/8)
@@ -352,8 +359,8 @@ func options[T any]() *T {
 	return (*T)(unsafe.Pointer(&words[0]))
 }
 
-// needLibbpf returns an error if the libbpf that this package was compiled with is older than the
-// one that brought function.
+// needLibbpf returns an error if this package was compiled with a libbpf older than major.minor, the version
+// that introduced function.
 func needLibbpf(major, minor int, function string) error {
 	if C.LIBBPF_MAJOR_VERSION > major || C.LIBBPF_MAJOR_VERSION == major && C.LIBBPF_MINOR_VERSION >= minor {
 		return nil
@@ -361,7 +368,7 @@ func needLibbpf(major, minor int, function string) error {
 	return &unsupportedError{function: function, major: major, minor: minor}
 }
 
-// An unsupportedError names a function that the libbpf at hand doesn't have.
+// An unsupportedError names a function that this package's libbpf is too old for.
 type unsupportedError struct {
 	function     string
 	major, minor int

@@ -11,26 +11,30 @@ import (
 	"sync"
 )
 
-// Who owns, keeps alive and closes whom.
+// Ownership: who owns, keeps alive and closes what.
 //
-//   - A [Module] refers to its object, which owns the bpf_object and so its maps and programs.
-//   - A link, a reader, a feeder or a user ring is a child of the object: adopt makes the object close it before itself,
-//     the last one first, and disown undoes that once it was closed by itself.
-//   - The object and its children don't refer to the module. So the garbage collector finds out when nobody uses the
-//     module any more, and a cleanup closes the object.
-//   - Handles refer to their module, which keeps it: [BPFMap], [BPFProg], [BPFLink], the readers and buffers.
-//   - What goes on when no handle is left keeps the module by atWork (links) or by a goroutine that has it (feeders).
+//   - A [Module] refers to its object. The object owns libbpf's struct bpf_object, which owns the maps and
+//     programs.
+//   - A link, a reader, a feeder or a user ring is a child of the object: adopt registers it, and object.close
+//     closes the registered children before the object, the newest first. A child that is closed earlier is
+//     removed by disown.
+//   - The object and its children don't refer to the module. So the module becomes unreachable when the user
+//     drops it and its handles, and its cleanup then closes the object.
+//   - Handles refer to their module and thereby keep it alive: [BPFMap], [BPFProg], [BPFLink], the readers and
+//     buffers.
+//   - Links and feeders continue to work when the user has dropped all handles, so they keep the module alive
+//     themselves: links by an entry in atWork, a feeder by its goroutine, which refers to the module.
 
 // An object owns the C side of a module.
 type object struct {
 	guard
 	name    string
 	btfPath string
-	// btf is the file at btfPath, until libbpf has read it.
+	// btf is the open file at btfPath, until the load has read it.
 	btf   *os.File
 	c     *C.struct_bpf_object
 	stage stage
-	// image is the ELF file, until the object is loaded.
+	// image is the content of the ELF file, until the object is loaded.
 	image []byte
 	// references is true if maps are initialized with references to maps or programs.
 	references bool
@@ -38,17 +42,18 @@ type object struct {
 	relocatesTypes bool
 
 	childMutex sync.Mutex // of children and closing
-	// children are in the order of their making; nil for good once the object is closing.
+	// children are in the order of their creation. Once closing is true, there are none and none is added.
 	children []child
 	closing  bool
 
 	closeOnce sync.Once
 }
 
-// noObject was closed from the beginning. It is that of nil and zero values of Module and of what belongs to one.
+// noObject is an object that is closed. It stands for the object of a nil or zero Module, and of the handles
+// that belong to one.
 var noObject = &object{guard: guard{closed: true}, closing: true}
 
-// in returns the object; for nil and the zero value, one that is closed.
+// in returns the module's object. For a nil or zero module, it returns one that is closed.
 func (m *Module) in() *object {
 	if m == nil || m.object == nil {
 		return noObject
@@ -56,12 +61,12 @@ func (m *Module) in() *object {
 	return m.object
 }
 
-// A child is a C object that must be freed before the object it came from.
+// A child owns C memory that must be freed before its object.
 type child interface {
 	close()
 }
 
-// onDropped is told the name of each object that the garbage collector had to close.
+// onDropped is called with the name of each object that was closed by the garbage collector. Tests replace it.
 var onDropped = func(string) {}
 
 func (o *object) dropped() {
@@ -95,7 +100,8 @@ func (o *object) closeBTF() {
 	o.btf = nil
 }
 
-// adopt makes the object close c before itself. It fails if the object is closing.
+// adopt registers c as a child: the object closes it before itself. If the object is closing already, the error
+// is os.ErrClosed.
 func (o *object) adopt(c child) error {
 	o.childMutex.Lock()
 	defer o.childMutex.Unlock()
@@ -106,7 +112,7 @@ func (o *object) adopt(c child) error {
 	return nil
 }
 
-// disown undoes adopt, after c was closed.
+// disown removes a child that was closed.
 func (o *object) disown(c child) {
 	o.childMutex.Lock()
 	defer o.childMutex.Unlock()
@@ -128,8 +134,8 @@ func (o *object) links() []*link {
 	return list
 }
 
-// atWork holds the modules with programs that are attached, and how many links those have. They
-// go on working when nobody holds their module, so the garbage collector must not close it.
+// atWork keeps modules alive whose programs are attached, and counts their links. Attached programs continue to
+// run when the user has dropped the module, so the garbage collector must not close it.
 var atWork = modulesAtWork{links: make(map[*Module]int)}
 
 type modulesAtWork struct {
