@@ -11,18 +11,19 @@ import (
 	"strings"
 )
 
-// attach attaches the program, which must be loaded, to target, by a call of libbpf's.
+// attach attaches the program, which must be loaded, by the libbpf call do. target describes the hook in
+// errors.
 func (p *BPFProg) attach(linkType LinkType, eventName, target string, do func() (*C.struct_bpf_link, error)) (*BPFLink, error) {
 	return p.GetModule().attach(p, linkType, eventName, fmt.Sprintf("attach program %q to %s", p.Name(), target), do)
 }
 
-// OrderOpts say where a program stands among the others of its hook (struct bpf_tcx_opts,
-// bpf_netkit_opts, bpf_cgroup_opts). Without any, it is the last one.
+// OrderOpts select the program's position among the other programs of its hook (struct bpf_tcx_opts,
+// bpf_netkit_opts, bpf_cgroup_opts). The zero value makes it the last one.
 type OrderOpts struct {
-	Flags            AttachFlag // BPFFBefore or BPFFAfter: all others, or the one that is named
-	RelativeFd       int        // names a program or, with BPFFLink, a link, by a descriptor
-	RelativeId       uint32     // names it, with BPFFID, by its id
-	ExpectedRevision uint64     // unless 0, the hook must have it: it changes with each program that comes or goes
+	Flags            AttachFlag // BPFFBefore or BPFFAfter: all others, or the one named by the next fields
+	RelativeFd       int        // descriptor of that program or, with BPFFLink, of its link
+	RelativeId       uint32     // id of that program or link, with BPFFID
+	ExpectedRevision uint64     // unless 0, the hook must be at this revision, which each attach and detach changes
 }
 
 func (o OrderOpts) c() (C.struct_golibbpf_order, error) {
@@ -35,9 +36,9 @@ func (o OrderOpts) c() (C.struct_golibbpf_order, error) {
 	}, err
 }
 
-// AttachGeneric attaches the program to what its section's name says, such as
-// "tp/sched/sched_process_exec" or "fentry/do_unlinkat". It gives ErrUnsupported for sections that
-// libbpf doesn't attach by itself.
+// AttachGeneric attaches the program to the target that its section's name contains, such as
+// "tp/sched/sched_process_exec" or "fentry/do_unlinkat". If libbpf can't attach programs of this section by
+// name, the error is errors.ErrUnsupported (errors.Is).
 //
 // Implements: bpf_program__attach
 func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
@@ -60,8 +61,8 @@ func (p *BPFProg) AttachGeneric() (*BPFLink, error) {
 	})
 }
 
-// AttachPrograms attaches each loaded program that isn't attached yet, by its section's name, except
-// those that [BPFProg.SetAutoattach] has left out. It stops at the first error.
+// AttachPrograms attaches each loaded program that isn't attached yet, by its section's name, except those that
+// [BPFProg.SetAutoattach] has excluded. It stops at the first error.
 //
 // Implements: bpf_program__attach
 func (m *Module) AttachPrograms() error {
@@ -82,8 +83,7 @@ func (m *Module) AttachPrograms() error {
 	return nil
 }
 
-// DetachPrograms destroys all links of the module. It goes on after an error; all errors are in the
-// one that it returns.
+// DetachPrograms destroys all links of the module. It continues after an error, and returns all errors joined.
 func (m *Module) DetachPrograms() error {
 	what := fmt.Sprintf("detach the programs of object %q", m.in().name)
 	if err := m.in().enter(); err != nil {
@@ -97,14 +97,14 @@ func (m *Module) DetachPrograms() error {
 	return failed(errors.Join(errs...), what)
 }
 
-// AttachFlag says how a program goes together with others at a hook (BPF_F_BEFORE and others).
+// AttachFlag controls how a program is combined with other programs at its hook (BPF_F_BEFORE and others).
 type AttachFlag uint32
 
-// BPFFNone is the default: no other program may be there.
+// BPFFNone is the default: no other program may be attached to the hook.
 const BPFFNone AttachFlag = 0
 
-// AttachGenericFD attaches the program, which must be loaded, to what targetFd is a descriptor of (a
-// cgroup, a sockmap, …), without a link: it stays until [BPFProg.DetachGenericFD].
+// AttachGenericFD attaches the program, which must be loaded, to the object behind the descriptor targetFd (a
+// cgroup, a sockmap, …), without a link: the program stays attached until [BPFProg.DetachGenericFD].
 //
 // Implements: bpf_prog_attach
 func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags AttachFlag) error {

@@ -21,8 +21,8 @@ func (p *BPFProg) AttachCgroup(cgroupV2DirPath string) (*BPFLink, error) {
 	})
 }
 
-// AttachCgroupOpts is AttachCgroup at a place among the other programs of the cgroup. It needs libbpf 1.6
-// and Linux 6.17, or an older one to which that was brought, as Debian's 6.12.117.
+// AttachCgroupOpts is AttachCgroup with a position among the other programs of the cgroup. It needs libbpf 1.6
+// and Linux 6.17, or an older kernel with a backport, such as Debian's 6.12.117.
 //
 // Implements: bpf_program__attach_cgroup_opts
 func (p *BPFProg) AttachCgroupOpts(cgroupV2DirPath string, opts OrderOpts) (*BPFLink, error) {
@@ -49,11 +49,12 @@ func (p *BPFProg) attachCgroup(path string, do func(fd C.int) (*C.struct_bpf_lin
 	})
 }
 
-// AttachCgroupLegacy attaches the program to the cgroup (version 2) of the given folder at the hook
-// attachType. It is [BPFProg.AttachCgroup] if the program is for this hook, and where the kernel has no
-// such links (before 5.7) or can't make one, it attaches without a link, together with others
-// (BPF_F_ALLOW_MULTI). Destroying what it returns detaches the program in both cases, and so does
-// closing the module; without a link, the program stays attached when the process just ends.
+// AttachCgroupLegacy attaches the program to the cgroup (version 2) of the given folder at the hook attachType.
+// If the program's expected attach type is attachType, it first tries [BPFProg.AttachCgroup]. If the type
+// differs, or if that fails, as on kernels without cgroup links (before 5.7), it attaches without a link,
+// together with other programs (BPF_F_ALLOW_MULTI). In both cases, Destroy of the returned link detaches the
+// program, and so does closing the module. Without a link, the program stays attached if the process ends
+// before that.
 //
 // Implements: bpf_program__attach_cgroup, bpf_prog_attach
 func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttachType) (*BPFLink, error) {
@@ -63,7 +64,7 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 		}
 	}
 	what := fmt.Sprintf("attach program %q to cgroup %q as %v", p.Name(), cgroupV2DirPath, attachType)
-	// The link's own, so that it can be destroyed at any time.
+	// A descriptor of the link's own, so that detach needs no lock of the object.
 	fd := -1
 	err := p.in().change(what, func() error {
 		return inCgroup(cgroupV2DirPath, func(cgroup C.int) error {
@@ -91,7 +92,7 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 	return link, failed(err, what)
 }
 
-// DetachCgroupLegacy detaches the program from a cgroup to which it was attached without a link.
+// DetachCgroupLegacy detaches the program from a cgroup where it was attached without a link.
 //
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttachType) error {
@@ -110,7 +111,7 @@ func detachCgroup(prog C.int, path string, attachType BPFAttachType) error {
 	})
 }
 
-// inCgroup runs a call with a descriptor of the cgroup of the given folder.
+// inCgroup runs call with a descriptor of the cgroup at path.
 func inCgroup(path string, call func(fd C.int) error) error {
 	fd, err := unix.Open(path, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

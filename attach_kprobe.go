@@ -12,13 +12,13 @@ import (
 	"unsafe"
 )
 
-// ProbeAttachMode is how a kprobe or uprobe is made (enum probe_attach_mode).
+// ProbeAttachMode is the kernel interface by which a kprobe or uprobe is created (enum probe_attach_mode).
 type ProbeAttachMode uint32
 
-// The ways of making probes. What the kernel doesn't have gives ErrUnsupported. All but the default
-// need libbpf 1.2.
+// The attach modes. If the kernel lacks one, the error is errors.ErrUnsupported (errors.Is). All but the
+// default need libbpf 1.2.
 const (
-	ProbeAttachModeDefault ProbeAttachMode = iota // the newest that the kernel has
+	ProbeAttachModeDefault ProbeAttachMode = iota // the newest interface that the kernel has
 	ProbeAttachModeLegacy                         // an event in tracefs, which must be mounted
 	ProbeAttachModePerf                           // a perf event (Linux 4.17)
 	ProbeAttachModeLink                           // a perf event with a BPF link (Linux 5.15)
@@ -26,10 +26,10 @@ const (
 
 // KprobeOpts are options of [BPFProg.AttachKprobeOpts] (struct bpf_kprobe_opts).
 type KprobeOpts struct {
-	Offset     uint64          // from the function's beginning or, if it has no name, the address
-	Cookie     uint64          // what bpf_get_attach_cookie() returns in the program (Linux 5.15)
-	Retprobe   bool            // at the function's return
-	AttachMode ProbeAttachMode // how the probe is made
+	Offset     uint64          // from the function's start or, without a function name, the kernel address
+	Cookie     uint64          // returned by bpf_get_attach_cookie() in the program (Linux 5.15)
+	Retprobe   bool            // attach to the function's return
+	AttachMode ProbeAttachMode // how the probe is created
 }
 
 // AttachKprobe attaches the program to the entry of a kernel function.
@@ -61,8 +61,8 @@ func (p *BPFProg) AttachKretprobeOnOffset(offset uint64) (*BPFLink, error) {
 	return p.attachKprobe("", KprobeOpts{Offset: offset, Retprobe: true})
 }
 
-// AttachKprobeOpts attaches the program to a kernel function, as opts say: at an offset, with a cookie,
-// by a certain kind of probe.
+// AttachKprobeOpts attaches the program to a kernel function. opts select an offset, a cookie, and how the
+// probe is created.
 //
 // Implements: bpf_program__attach_kprobe_opts
 func (p *BPFProg) AttachKprobeOpts(symbol string, opts KprobeOpts) (*BPFLink, error) {
@@ -119,8 +119,8 @@ func entryOrReturn(isReturn bool) string {
 
 // KsyscallOpts are options of [BPFProg.AttachKsyscall] (struct bpf_ksyscall_opts).
 type KsyscallOpts struct {
-	Cookie   uint64 // what bpf_get_attach_cookie() returns in the program (Linux 5.15)
-	Retprobe bool   // at the system call's return
+	Cookie   uint64 // returned by bpf_get_attach_cookie() in the program (Linux 5.15)
+	Retprobe bool   // attach to the system call's return
 }
 
 // AttachKsyscall attaches the program to the entry or return of a system call, such as "openat",
@@ -148,18 +148,18 @@ func (p *BPFProg) AttachKsyscall(name string, opts KsyscallOpts) (*BPFLink, erro
 
 // KprobeMultiOpts are options of [BPFProg.AttachKprobeMultiOpts] (struct bpf_kprobe_multi_opts).
 type KprobeMultiOpts struct {
-	Symbols   []string // the functions' names, or
-	Addresses []uint64 // their addresses in the kernel
-	Cookies   []uint64 // one for each function or none: what bpf_get_attach_cookie() returns in the program
-	Retprobe  bool     // at the functions' return
+	Symbols   []string // names of the functions, or
+	Addresses []uint64 // addresses of the functions in the kernel
+	Cookies   []uint64 // one for each function or none, returned by bpf_get_attach_cookie() in the program
+	Retprobe  bool     // attach to the functions' return
 	// Session is for a program of a section "kprobe.session", which runs at the functions' entry and
 	// return. It needs libbpf 1.5 and Linux 6.10.
 	Session bool
 }
 
-// AttachKprobeMultiOpts attaches the program, of a section "kprobe.multi" or another of this kind, to
-// several kernel functions at once: to those whose names match pattern, in which * stands for any
-// characters and ? for one or, if it is empty, to those that opts name. It needs Linux 5.18.
+// AttachKprobeMultiOpts attaches the program, of a section "kprobe.multi" or a variant of it, to several kernel
+// functions at once. If pattern isn't empty, these are the functions whose names match it, where * matches any
+// characters and ? matches one. If it is empty, they are the functions in opts. It needs Linux 5.18.
 //
 // Implements: bpf_program__attach_kprobe_multi_opts
 func (p *BPFProg) AttachKprobeMultiOpts(pattern string, opts KprobeMultiOpts) (*BPFLink, error) {

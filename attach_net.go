@@ -41,8 +41,8 @@ func (p *BPFProg) AttachTCX(deviceName string, opts OrderOpts) (*BPFLink, error)
 	})
 }
 
-// AttachNetkit attaches the program, of a section "netkit/primary" or "netkit/peer", to a netkit
-// interface, by the name of the primary one in both cases. It needs libbpf 1.3 and Linux 6.7.
+// AttachNetkit attaches the program, of a section "netkit/primary" or "netkit/peer", to a netkit device. In
+// both cases, deviceName is the primary interface of the pair. It needs libbpf 1.3 and Linux 6.7.
 //
 // Implements: bpf_program__attach_netkit
 func (p *BPFProg) AttachNetkit(deviceName string, opts OrderOpts) (*BPFLink, error) {
@@ -72,7 +72,7 @@ func (p *BPFProg) attachInterface(linkType LinkType, name string, do func(index 
 func interfaceIndex(name string) (C.int, error) {
 	device, err := net.InterfaceByName(name)
 	if err != nil {
-		// The net package has an error of its own for what the kernel calls ENODEV.
+		// The net package returns an error of its own, not the kernel's ENODEV.
 		return 0, fmt.Errorf("network interface %q: %w: %w", name, err, syscall.ENODEV)
 	}
 	return C.int(device.Index), nil
@@ -80,10 +80,10 @@ func interfaceIndex(name string) (C.int, error) {
 
 // NetfilterOpts are options of [BPFProg.AttachNetfilter] (struct bpf_netfilter_opts).
 type NetfilterOpts struct {
-	ProtocolFamily uint32 // NFPROTO_IPV4, which is unix.AF_INET, or NFPROTO_IPV6, unix.AF_INET6
-	Hook           uint32 // from NF_INET_PRE_ROUTING, 0, to NF_INET_POST_ROUTING, 4
-	Priority       int32  // among the programs of the hook, the one with the least is first
-	Flags          uint32 // BPF_F_NETFILTER_IP_DEFRAG, 1, puts fragments together first (Linux 6.6)
+	ProtocolFamily uint32 // NFPROTO_IPV4 (equal to unix.AF_INET) or NFPROTO_IPV6 (unix.AF_INET6)
+	Hook           uint32 // NF_INET_PRE_ROUTING (0) to NF_INET_POST_ROUTING (4)
+	Priority       int32  // the hook's programs run in ascending order of it
+	Flags          uint32 // BPF_F_NETFILTER_IP_DEFRAG (1) reassembles IP fragments first (Linux 6.6)
 }
 
 // AttachNetfilter attaches the program, of a section "netfilter", to a hook of the calling thread's
@@ -103,9 +103,9 @@ func (p *BPFProg) AttachNetfilter(opts NetfilterOpts) (*BPFLink, error) {
 	})
 }
 
-// AttachSockMap attaches the program (sk_msg, sk_skb) to the sockets in a map of type SockMap or
-// SockHash, of which mapFd is a descriptor. It needs libbpf 1.5 and Linux 6.10; [BPFProg.AttachGenericFD]
-// does the same without a link.
+// AttachSockMap attaches the program (sk_msg, sk_skb) to the sockets in a map of type SockMap or SockHash with
+// the descriptor mapFd. It needs libbpf 1.5 and Linux 6.10; [BPFProg.AttachGenericFD] does the same without a
+// link.
 //
 // Implements: bpf_program__attach_sockmap
 func (p *BPFProg) AttachSockMap(mapFd int) (*BPFLink, error) {

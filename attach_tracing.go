@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AttachTracepoint attaches the program to a tracepoint, by the names of its folders in tracefs,
-// such as "sched" and "sched_process_exec". It reads tracefs, which must be mounted, and which only root
-// may read without CAP_DAC_READ_SEARCH, unless it is mounted for a group (mode=750,gid=GROUP).
+// AttachTracepoint attaches the program to a tracepoint. category and name are its folders in tracefs, such as
+// "sched" and "sched_process_exec". It reads tracefs, which must be mounted. Only root and threads with
+// CAP_DAC_READ_SEARCH may read tracefs, unless it is mounted for a group (mode=750,gid=GROUP).
 //
 // Implements: bpf_program__attach_tracepoint
 func (p *BPFProg) AttachTracepoint(category, name string) (*BPFLink, error) {
@@ -27,7 +27,7 @@ func (p *BPFProg) AttachTracepoint(category, name string) (*BPFLink, error) {
 
 // TracepointOpts are options of [BPFProg.AttachTracepointOpts] (struct bpf_tracepoint_opts).
 type TracepointOpts struct {
-	Cookie uint64 // what bpf_get_attach_cookie() returns in the program (Linux 5.15)
+	Cookie uint64 // returned by bpf_get_attach_cookie() in the program (Linux 5.15)
 }
 
 // AttachTracepointOpts is AttachTracepoint with options.
@@ -62,7 +62,7 @@ const (
 	tracefsInDebug = "/sys/kernel/debug/tracing"
 )
 
-// explainTracefs adds to libbpf's error for a tracepoint what is wrong with tracefs, if anything is.
+// explainTracefs adds a reason to libbpf's error for a tracepoint if tracefs isn't mounted or may not be read.
 func explainTracefs(err error, category, name string) error {
 	dir := tracefs
 	if _, err := os.Stat(tracefsInDebug); err == nil {
@@ -82,7 +82,7 @@ func explainTracefs(err error, category, name string) error {
 	return err
 }
 
-// AttachRawTracepoint attaches the program to a raw tracepoint, by its name alone, such as
+// AttachRawTracepoint attaches the program to a raw tracepoint. tpEvent is its name without a category, such as
 // "sched_process_exec".
 //
 // Implements: bpf_program__attach_raw_tracepoint
@@ -95,7 +95,7 @@ func (p *BPFProg) AttachRawTracepoint(tpEvent string) (*BPFLink, error) {
 
 // RawTracepointOpts are options of [BPFProg.AttachRawTracepointOpts] (struct bpf_raw_tracepoint_opts).
 type RawTracepointOpts struct {
-	Cookie uint64 // what bpf_get_attach_cookie() returns in the program (Linux 6.10)
+	Cookie uint64 // returned by bpf_get_attach_cookie() in the program (Linux 6.10)
 }
 
 // AttachRawTracepointOpts is AttachRawTracepoint with options. It needs libbpf 1.4.
@@ -125,13 +125,13 @@ func (p *BPFProg) attachRawTracepoint(tpEvent string, do func(name *C.char) (*C.
 
 // TraceOpts are options of [BPFProg.AttachTraceOpts] (struct bpf_trace_opts).
 type TraceOpts struct {
-	// Cookie is what bpf_get_attach_cookie() returns in the program (Linux 5.19; at raw tracepoints
-	// libbpf 1.4 and Linux 6.10).
+	// Cookie is returned by bpf_get_attach_cookie() in the program (Linux 5.19; at raw tracepoints libbpf 1.4
+	// and Linux 6.10).
 	Cookie uint64
 }
 
-// AttachTraceOpts attaches the program to the function of the kernel (fentry, fexit, fmod_ret) or the
-// raw tracepoint with BTF (tp_btf) that its section names or that [BPFProg.SetAttachTarget] has set.
+// AttachTraceOpts attaches the program to the kernel function (fentry, fexit, fmod_ret) or raw tracepoint with
+// BTF (tp_btf) that its section names, or that was set by [BPFProg.SetAttachTarget].
 //
 // Implements: bpf_program__attach_trace, bpf_program__attach_trace_opts
 func (p *BPFProg) AttachTraceOpts(opts TraceOpts) (*BPFLink, error) {
@@ -143,9 +143,9 @@ func (p *BPFProg) AttachTraceOpts(opts TraceOpts) (*BPFLink, error) {
 	})
 }
 
-// AttachFreplace puts the program, of a section "freplace", in the place of a global function of
-// another BPF program, of which targetFd is a descriptor. With neither, 0 and "", it is the function
-// that [BPFProg.SetAttachTarget] has set.
+// AttachFreplace replaces a global function of another BPF program by the program, which is of a section
+// "freplace". targetFd is a descriptor of the other program. If targetFd is 0 and attachFuncName is "", the
+// target is the one that was set by [BPFProg.SetAttachTarget].
 //
 // Implements: bpf_program__attach_freplace
 func (p *BPFProg) AttachFreplace(targetFd int, attachFuncName string) (*BPFLink, error) {
@@ -165,8 +165,8 @@ func (p *BPFProg) AttachFreplace(targetFd int, attachFuncName string) (*BPFLink,
 	})
 }
 
-// AttachLSM attaches the program to the security hook that its section names. The kernel runs it
-// only if bpf is among its active security modules.
+// AttachLSM attaches the program to the security hook that its section names. The kernel runs the program only
+// if bpf is among its active security modules.
 //
 // Implements: bpf_program__attach_lsm
 func (p *BPFProg) AttachLSM() (*BPFLink, error) {
@@ -176,8 +176,8 @@ func (p *BPFProg) AttachLSM() (*BPFLink, error) {
 	})
 }
 
-// AttachPerfEvent attaches the program to the perf event that fd is a descriptor of, which belongs to
-// the link from then on: it is closed with it, and must not be closed by the caller.
+// AttachPerfEvent attaches the program to the perf event with the descriptor fd. The link then owns the
+// descriptor and closes it; the caller must not.
 //
 // Implements: bpf_program__attach_perf_event
 func (p *BPFProg) AttachPerfEvent(fd int) (*BPFLink, error) {
@@ -186,7 +186,7 @@ func (p *BPFProg) AttachPerfEvent(fd int) (*BPFLink, error) {
 
 // PerfEventOpts are options of [BPFProg.AttachPerfEventOpts] (struct bpf_perf_event_opts).
 type PerfEventOpts struct {
-	Cookie uint64 // what bpf_get_attach_cookie() returns in the program (Linux 5.15)
+	Cookie uint64 // returned by bpf_get_attach_cookie() in the program (Linux 5.15)
 }
 
 // AttachPerfEventOpts is AttachPerfEvent with options.
@@ -209,9 +209,9 @@ func (p *BPFProg) AttachPerfEventOpts(fd int, opts PerfEventOpts) (*BPFLink, err
 // BPFCgroupIterOrder is the order in which an iterator goes over cgroups.
 type BPFCgroupIterOrder uint32
 
-// IterOpts say what an iterator goes over: the elements of a map, or cgroups in an order from one that
-// is known by descriptor or id (Linux 6.1), or the tasks of one thread or process (Linux 6.1). What is
-// 0 isn't asked for; at most one of the three can be.
+// IterOpts select what an iterator iterates over: the elements of a map, the cgroups around one that is given
+// by descriptor or id (Linux 6.1), or the tasks of one thread or process (Linux 6.1). Fields that are 0 are
+// unset. The fields of at most one of the three groups may be set.
 type IterOpts struct {
 	MapFd int
 
@@ -224,7 +224,7 @@ type IterOpts struct {
 	PidFd int
 }
 
-// AttachIter makes a link of an iterator program, whose output [BPFLink.Reader] gives.
+// AttachIter creates a link of an iterator program. [BPFLink.Reader] returns the iterator's output.
 //
 // Implements: bpf_program__attach_iter
 func (p *BPFProg) AttachIter(opts IterOpts) (*BPFLink, error) {

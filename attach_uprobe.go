@@ -17,8 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachToFile attaches a program to the file that its section names, if it names one, by the rules of libbpf
-// (attach_uprobe, attach_uprobe_multi, attach_usdt).
+// attachToFile attaches a program to the file that its section names. It parses the section's name by libbpf's
+// rules (attach_uprobe, attach_uprobe_multi, attach_usdt). ok is false if the section isn't one of these kinds
+// or names no target.
 func (p *BPFProg) attachToFile() (c *C.struct_bpf_link, ok bool, err error) {
 	kind, target, _ := strings.Cut(p.section, "/")
 	path, function, _ := strings.Cut(target, ":")
@@ -57,12 +58,13 @@ func (p *BPFProg) attachToFile() (c *C.struct_bpf_link, ok bool, err error) {
 	return c, true, err
 }
 
-// AttachUprobe attaches the program to the function at an offset in the executable or library at path,
-// in the process pid, or in all processes if pid is -1, or in this one if it is 0.
+// AttachUprobe attaches the program to the function at an offset in the executable or library at path. If pid
+// is -1, it attaches in all processes, if pid is 0, in the calling process, and otherwise in the process pid.
 //
-// A path without a slash is a name to search for, as libbpf does: that of a library (it ends in ".so" or has ".so."
-// in it) in the folders of LD_LIBRARY_PATH and where the system's libraries are, that of an executable in those of
-// PATH, in /usr/bin and /usr/sbin. Any other path that is relative begins at the working directory.
+// A path without a slash is a file name, which is searched as libbpf does. A library (its name ends in ".so" or
+// contains ".so.") is searched in the folders of LD_LIBRARY_PATH and of the system's libraries; an executable
+// in the folders of PATH, in /usr/bin and in /usr/sbin. A relative path with a slash starts at the working
+// directory.
 //
 // Implements: bpf_program__attach_uprobe, bpf_program__attach_uprobe_opts
 func (p *BPFProg) AttachUprobe(pid int, path string, offset uint64) (*BPFLink, error) {
@@ -76,16 +78,16 @@ func (p *BPFProg) AttachURetprobe(pid int, path string, offset uint64) (*BPFLink
 	return p.attachUprobe(pid, path, offset, UprobeOpts{Retprobe: true})
 }
 
-// AttachUprobeWithOpts is AttachUprobe with a cookie, which bpf_get_attach_cookie() returns in the
-// program (Linux 5.15).
+// AttachUprobeWithOpts is AttachUprobe with a cookie, which bpf_get_attach_cookie() returns in the program
+// (Linux 5.15).
 //
 // Implements: bpf_program__attach_uprobe_opts
 func (p *BPFProg) AttachUprobeWithOpts(pid int, path string, offset uint64, cookie uint64) (*BPFLink, error) {
 	return p.attachUprobe(pid, path, offset, UprobeOpts{Cookie: cookie})
 }
 
-// AttachURetprobeWithOpts is AttachURetprobe with a cookie, which bpf_get_attach_cookie() returns in
-// the program (Linux 5.15).
+// AttachURetprobeWithOpts is AttachURetprobe with a cookie, which bpf_get_attach_cookie() returns in the
+// program (Linux 5.15).
 //
 // Implements: bpf_program__attach_uprobe_opts
 func (p *BPFProg) AttachURetprobeWithOpts(pid int, path string, offset uint64, cookie uint64) (*BPFLink, error) {
@@ -94,21 +96,20 @@ func (p *BPFProg) AttachURetprobeWithOpts(pid int, path string, offset uint64, c
 
 // UprobeOpts are options of [BPFProg.AttachUprobeOpts] (struct bpf_uprobe_opts).
 type UprobeOpts struct {
-	FuncName     string          // the function from whose beginning the offset counts; "name@VERSION" in a library
-	RefCtrOffset uint64          // where in the file a static tracepoint's semaphore is, which is raised meanwhile
-	Cookie       uint64          // what bpf_get_attach_cookie() returns in the program (Linux 5.15)
-	Retprobe     bool            // at the function's return
-	AttachMode   ProbeAttachMode // how the probe is made
+	FuncName     string          // function from whose start the offset counts; "name@VERSION" in a library
+	RefCtrOffset uint64          // file offset of a static tracepoint's semaphore, incremented while attached
+	Cookie       uint64          // returned by bpf_get_attach_cookie() in the program (Linux 5.15)
+	Retprobe     bool            // attach to the function's return
+	AttachMode   ProbeAttachMode // how the probe is created
 }
 
-// AttachUprobeOpts is AttachUprobe as opts say: with a function's name, with a cookie, by a certain kind
-// of probe.
+// AttachUprobeOpts is AttachUprobe with options: a function's name, a cookie, how the probe is created.
 //
-// A function is looked up as libbpf 1.7 does, in .dynsym, then in .symtab, of the file at path, which may be
-// "ARCHIVE!/FILE" for one that a zip archive stores uncompressed. The file is read, not mapped, so that whoever can
-// write to it can't harm this process: a damaged one is [LibbpfErrnoFormat], one of which more than 1 GiB would have to
-// be looked at is EFBIG. A name that stands for several functions is LibbpfErrnoFormat, too, one that isn't there is
-// ENOENT.
+// A function name is looked up as libbpf 1.7 does: in .dynsym, then in .symtab, of the file at path. A path
+// "ARCHIVE!/FILE" names a file that is stored uncompressed in a zip archive. The file is read, not mapped, so
+// that a process that can write to the file can't harm this one. For a damaged file or a name that several
+// functions have, the error is [LibbpfErrnoFormat] (errors.Is), for a name that isn't there syscall.ENOENT, and
+// for a file of which more than 1 GiB would have to be read syscall.EFBIG.
 //
 // Implements: bpf_program__attach_uprobe_opts
 func (p *BPFProg) AttachUprobeOpts(pid int, path string, offset uint64, opts UprobeOpts) (*BPFLink, error) {
@@ -164,10 +165,10 @@ func uprobeType(isReturn bool) LinkType {
 	return Uprobe
 }
 
-// AttachUprobeMulti attaches the program, of a section "uprobe.multi", to the functions at several
-// offsets of the executable or library at path at once. Cookies, one for each offset or none, are what
-// bpf_get_attach_cookie() returns in the program. Pid and path are those of [BPFProg.AttachUprobe]. It needs libbpf
-// 1.3 and Linux 6.6.
+// AttachUprobeMulti attaches the program, of a section "uprobe.multi", to the functions at several offsets of
+// the executable or library at path at once. cookies are empty or one for each offset; bpf_get_attach_cookie()
+// returns them in the program. pid and path are as for [BPFProg.AttachUprobe]. It needs libbpf 1.3 and Linux
+// 6.6.
 //
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMulti(pid int, path string, offsets, cookies []uint64) (*BPFLink, error) {
@@ -177,7 +178,7 @@ func (p *BPFProg) AttachUprobeMulti(pid int, path string, offsets, cookies []uin
 	return p.attachUprobeMulti(pid, path, "", UprobeMultiOpts{Offsets: offsets, Cookies: cookies})
 }
 
-// AttachURetprobeMulti is AttachUprobeMulti for the functions' returns.
+// AttachURetprobeMulti is AttachUprobeMulti for the functions' return.
 //
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachURetprobeMulti(pid int, path string, offsets, cookies []uint64) (*BPFLink, error) {
@@ -189,20 +190,21 @@ func (p *BPFProg) AttachURetprobeMulti(pid int, path string, offsets, cookies []
 
 // UprobeMultiOpts are options of [BPFProg.AttachUprobeMultiOpts] (struct bpf_uprobe_multi_opts).
 type UprobeMultiOpts struct {
-	Symbols       []string // the functions' names
-	Offsets       []uint64 // where the functions are in the file, instead of names
-	RefCtrOffsets []uint64 // one for each function or none: where its semaphore is, which is raised meanwhile
-	Cookies       []uint64 // one for each function or none: what bpf_get_attach_cookie() returns in the program
-	Retprobe      bool     // at the functions' return
+	Symbols       []string // names of the functions, or
+	Offsets       []uint64 // offsets of the functions in the file
+	RefCtrOffsets []uint64 // one for each function or none: file offset of its semaphore, incremented while attached
+	Cookies       []uint64 // one for each function or none, returned by bpf_get_attach_cookie() in the program
+	Retprobe      bool     // attach to the functions' return
 	// Session is for a program of a section "uprobe.session", which runs at the functions' entry and
 	// return. It needs libbpf 1.6 and Linux 6.13.
 	Session bool
 }
 
-// AttachUprobeMultiOpts is AttachUprobeMulti for the functions whose names match pattern, in which *
-// stands for any characters and ? for one or, if it is empty, for those that opts name. They are looked up like that of
-// [BPFProg.AttachUprobeOpts]; a pattern is compared with the names in .symtab, or with those in .dynsym if it matches
-// none. More than 1,048,576 are E2BIG.
+// AttachUprobeMultiOpts is AttachUprobeMulti with options. If pattern isn't empty, it attaches to the functions
+// whose names match it, where * matches any characters and ? matches one. If it is empty, it attaches to the
+// functions in opts. Names are looked up as by [BPFProg.AttachUprobeOpts]. A pattern is compared with the names
+// in .symtab or, if none of these matches, with those in .dynsym. For more than 1,048,576 functions, the error
+// is syscall.E2BIG (errors.Is).
 //
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMultiOpts(pid int, path, pattern string, opts UprobeMultiOpts) (*BPFLink, error) {
@@ -261,7 +263,7 @@ func (p *BPFProg) uprobeMulti(pid int, path, pattern string, opts UprobeMultiOpt
 	return c, errno
 }
 
-// targetProcess returns pid for C: a process, 0 for this one, or -1 for all.
+// targetProcess converts pid for C. It is a process, 0 for the calling process, or -1 for all.
 func targetProcess(pid int) (C.pid_t, error) {
 	if pid < -1 {
 		return 0, fmt.Errorf("process %d: %w", pid, syscall.EINVAL)
@@ -270,8 +272,8 @@ func targetProcess(pid int) (C.pid_t, error) {
 	return C.pid_t(n), err
 }
 
-// targetPath returns the path of the executable or library to attach to. libbpf searches for names without a slash,
-// too, but bpf_program__attach_uprobe_multi() (1.7) only if it gets a pattern.
+// targetPath returns the path of the executable or library to attach to. It searches names without a slash
+// itself, because bpf_program__attach_uprobe_multi() of libbpf 1.7 does so only if it gets a pattern.
 func targetPath(path string) (string, error) {
 	switch {
 	case path == "":
@@ -294,7 +296,7 @@ func targetPath(path string) (string, error) {
 	return "", fmt.Errorf("%q is in none of the folders that are searched (a file of the working directory is %q): %w", path, "./"+path, syscall.ENOENT)
 }
 
-// libraryFolders are those of Debian, by architecture.
+// libraryFolders are Debian's library folders, by architecture.
 var libraryFolders = map[string]string{
 	"386":      "/lib/i386-linux-gnu",
 	"amd64":    "/lib/x86_64-linux-gnu",
@@ -307,15 +309,15 @@ var libraryFolders = map[string]string{
 	"s390x":    "/lib/s390x-linux-gnu",
 }
 
-// AttachUSDT attaches the program to the static tracepoint provider:name of the executable or library
-// at binaryPath, in the process pid, or in all processes if pid is -1, or in this one if it is 0. What
-// [BPFProg.AttachUprobe] says about paths holds here, too.
+// AttachUSDT attaches the program to the static tracepoint provider:name of the executable or library at
+// binaryPath. pid and binaryPath are as for [BPFProg.AttachUprobe].
 //
-// libbpf looks for it itself, in a file that it maps. The file is checked first: what libbpf can't read is
-// [LibbpfErrnoFormat], or EINVAL for the tracepoint's arguments. Until the method returns, a lease (fcntl(2)) makes others
-// wait that would open the file for writing or truncate it; a file that is open for writing already is ETXTBSY. There is
-// no lease on another user's file without CAP_LEASE, nor in some file systems: who changes such a file at the same time
-// can still end this process.
+// libbpf maps the file to find the tracepoint. The file is therefore checked first. If libbpf can't read it,
+// the error is [LibbpfErrnoFormat] (errors.Is), or syscall.EINVAL if it can't read the tracepoint's arguments.
+// Until the method returns, it has a lease on the file (fcntl(2)): others that open the file for writing or
+// truncate it wait. If the file is open for writing already, the error is syscall.ETXTBSY. Without CAP_LEASE
+// there is no lease on another user's file, and some file systems have no leases; a process that changes such a
+// file during the call can crash this one.
 //
 // Implements: bpf_program__attach_usdt
 func (p *BPFProg) AttachUSDT(pid int, binaryPath string, provider string, name string) (*BPFLink, error) {
@@ -324,7 +326,7 @@ func (p *BPFProg) AttachUSDT(pid int, binaryPath string, provider string, name s
 
 // USDTOpts are options of [BPFProg.AttachUSDTOpts] (struct bpf_usdt_opts).
 type USDTOpts struct {
-	Cookie uint64 // what bpf_usdt_cookie() of usdt.bpf.h returns in the program
+	Cookie uint64 // returned by bpf_usdt_cookie() of usdt.bpf.h in the program
 }
 
 // AttachUSDTOpts is AttachUSDT with options.
