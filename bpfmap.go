@@ -18,18 +18,18 @@ import (
 //
 // All methods may be called from several goroutines; operations on elements run side by side.
 //
-// Keys and values that are passed as unsafe.Pointer point to the first byte of [BPFMap.KeySize]
-// bytes and of as many as [CalcMapValueSize] says. The methods that take slices check their length.
-// The bytes may be a part of anything, such as a struct with Go pointers. Queues, stacks and bloom filters
-// have no keys: theirs is nil or, for the methods that take slices, an empty slice.
+// A key that is passed as unsafe.Pointer points to [BPFMap.KeySize] bytes, a value to as many bytes as
+// [CalcMapValueSize] returns. The methods that take slices check their length. The bytes may be part of any memory,
+// such as a struct with Go pointers. Queues, stacks and bloom filters have no keys: pass nil or, to the methods that
+// take slices, an empty slice.
 //
-// The zero value is a map that is closed. So is nil, except that the methods which a BPFMap has in common with a
-// [BPFMapLow] panic: they are promoted from a struct in it, which nil doesn't have.
+// The zero value behaves like a closed map. So does nil, with one exception: the methods that BPFMap has in common
+// with [BPFMapLow] panic, because they are promoted from an embedded struct, which nil doesn't have.
 type BPFMap struct {
 	elements
 	module *Module
 	c      *C.struct_bpf_map
-	// unread is apart from the map, as its readers hold it.
+	// unread is a pointer so that readers can refer to it without keeping the map alive.
 	unread *unread
 }
 
@@ -41,11 +41,11 @@ func newBPFMap(m *Module, c *C.struct_bpf_map) *BPFMap {
 	return bpfMap
 }
 
-// refresh takes over what libbpf knows of the map, under the object's lock.
+// refresh copies the map's properties from libbpf. The caller holds the object's lock.
 func (m *BPFMap) refresh() {
 	m.fd = -1
 	if C.bpf_map__autocreate(m.c) {
-		// For the others, libbpf has the descriptor of a map that is none.
+		// A map that isn't created has a descriptor in libbpf, too, but not of a map.
 		m.fd = C.bpf_map__fd(m.c)
 	}
 	m.mapType = MapType(C.bpf_map__type(m.c))
@@ -53,14 +53,14 @@ func (m *BPFMap) refresh() {
 	m.valueSize = int(C.bpf_map__value_size(m.c))
 	m.maxEntries = uint32(C.bpf_map__max_entries(m.c))
 	if m.fd >= 0 {
-		// The kernel rounds up what is divided among the CPUs (BPF_F_NO_COMMON_LRU).
+		// With BPF_F_NO_COMMON_LRU, the kernel rounds the capacity up to a multiple of the CPUs.
 		if info, err := GetMapInfoByFD(int(m.fd)); err == nil {
 			m.maxEntries = info.MaxEntries
 		}
 	}
 }
 
-// in returns the operations on the map's elements; for nil, those of a map that is closed.
+// in returns the operations on the map's elements. For nil, it returns those of a closed map.
 func (m *BPFMap) in() *elements {
 	if m == nil {
 		return noElements
@@ -97,8 +97,8 @@ func (m *BPFMap) GetFd() int {
 	return m.in().FileDescriptor()
 }
 
-// MaxEntries returns the map's capacity: in elements, or in bytes for ring buffers; 0 once the
-// module is closed.
+// MaxEntries returns the map's capacity, in elements or, for ring buffers, in bytes. It is 0 once the module is
+// closed.
 //
 // Implements: bpf_map__max_entries
 func (m *BPFMap) MaxEntries() uint32 {
@@ -112,9 +112,9 @@ func (m *BPFMap) GetMaxEntries() uint32 {
 	return m.MaxEntries()
 }
 
-// SetMaxEntries sets the map's capacity: in elements, in bytes for ring buffers, in pages for arenas. It must
-// be called before the load. The maps behind global variables have one element, always, and an arena has room
-// for the variables in it: EINVAL otherwise.
+// SetMaxEntries sets the map's capacity, in elements, for ring buffers in bytes, for arenas in pages. It must be
+// called before the load. A map behind global variables always has one element, and an arena must have room for its
+// variables: otherwise the error is syscall.EINVAL (errors.Is).
 //
 // Implements: bpf_map__set_max_entries
 func (m *BPFMap) SetMaxEntries(maxEntries uint32) error {
@@ -122,7 +122,7 @@ func (m *BPFMap) SetMaxEntries(maxEntries uint32) error {
 		if maxEntries != 1 && bool(C.bpf_map__is_internal(m.c)) {
 			return errVariables
 		}
-		// bpf_object__create_maps of libbpf 1.7 copies them to the arena, however small it is.
+		// bpf_object__create_maps of libbpf 1.7 copies the variables without comparing the sizes.
 		if pages := arenaPages(m.initialValue()); m.mapType == MapTypeArena && maxEntries < pages {
 			return fmt.Errorf("its variables take %d pages: %w", pages, syscall.EINVAL)
 		}
@@ -137,8 +137,7 @@ func (m *BPFMap) Resize(maxEntries uint32) error {
 	return m.SetMaxEntries(maxEntries)
 }
 
-// Pin keeps the map in a BPF file system, at pinPath or, if that is empty, where its definition
-// says.
+// Pin pins the map in a BPF file system, at pinPath or, if that is empty, at [BPFMap.PinPath].
 //
 // Implements: bpf_map__pin
 func (m *BPFMap) Pin(pinPath string) error {
@@ -166,7 +165,7 @@ func (m *BPFMap) Unpin(pinPath string) error {
 	})
 }
 
-// PinPath returns where the map is or is going to be pinned; the empty string if it isn't.
+// PinPath returns the path where the map is or will be pinned, or the empty string.
 //
 // Implements: bpf_map__pin_path
 func (m *BPFMap) PinPath() string {
@@ -180,8 +179,8 @@ func (m *BPFMap) GetPinPath() string {
 	return m.PinPath()
 }
 
-// SetPinPath sets where the map is pinned: at the load, where a map of the same kind that is pinned
-// there already is used instead of a new one, or by [BPFMap.Pin]. The empty string stands for none.
+// SetPinPath sets the path where the load or [BPFMap.Pin] pins the map. If a map of the same kind is pinned there
+// already, the load reuses that map instead of creating one. The empty string stands for no path.
 //
 // Implements: bpf_map__set_pin_path
 func (m *BPFMap) SetPinPath(pinPath string) error {
@@ -195,7 +194,7 @@ func (m *BPFMap) SetPinPath(pinPath string) error {
 	})
 }
 
-// IsPinned tells whether the map is pinned.
+// IsPinned reports whether the map is pinned.
 //
 // Implements: bpf_map__is_pinned
 func (m *BPFMap) IsPinned() bool {
@@ -210,13 +209,13 @@ func (m *BPFMap) change(what string, call func() error) error {
 	})
 }
 
-// changeBeforeLoad is change for what must be done before the load.
+// changeBeforeLoad is change for calls that must be made before the load.
 func (m *BPFMap) changeBeforeLoad(what string, call func() error) error {
 	return m.change(what, func() error { return m.module.object.stage.beforeLoad(call()) })
 }
 
-// errVariables is that of a change which a map behind variables can't have: libbpf has mapped its memory for
-// the process, and would take it for smaller or larger.
+// errVariables refuses to change the type or size of a .data, .rodata or .bss map: libbpf has mapped memory for it at
+// its first size, and would use that memory at the new one.
 var errVariables = fmt.Errorf("it holds variables: %w", syscall.EINVAL)
 
 // arenaPages returns how many pages of an arena its variables take.
@@ -225,9 +224,9 @@ func arenaPages(variables []byte) uint32 {
 	return uint32((len(variables) + page - 1) / page)
 }
 
-// retype returns an error if libbpf doesn't survive that the map becomes one of another type. It has memory for
-// variables, struct_ops and arenas that depends on the type, and what it initializes a map with are maps or programs,
-// depending on the type (init_map_in_map_slots, init_prog_array_slots; libbpf 1.7).
+// retype returns an error if libbpf 1.7 would corrupt memory after a change of the map's type to mapType. libbpf
+// allocates memory for variables, struct_ops and arenas by type. And it takes a map's initial references for maps or
+// for programs depending on the type (init_map_in_map_slots, init_prog_array_slots).
 func (m *BPFMap) retype(mapType MapType) error {
 	if mapType == m.mapType {
 		return nil
@@ -246,14 +245,15 @@ func (m *BPFMap) retype(mapType MapType) error {
 	return nil
 }
 
-// holdsVariables tells whether libbpf has memory for what the map holds.
+// holdsVariables reports whether libbpf has allocated memory for the map's content.
 func (m *BPFMap) holdsVariables() bool {
 	return bool(C.bpf_map__is_internal(m.c)) || m.initialValue() != nil
 }
 
-// SetType sets the map's type, before the load. The maps behind global variables keep theirs, and no map becomes
-// or stops being one of struct_ops or an arena: EINVAL. If the object initializes maps with references to others or
-// to programs, that is so for program arrays, too.
+// SetType sets the map's type. It must be called before the load. The type of a map behind global variables can't be
+// changed, and no map can become or stop being a struct_ops map or an arena. If maps of the object are initialized
+// with references to maps or programs, the same applies to program arrays. Otherwise the error is syscall.EINVAL
+// (errors.Is).
 //
 // Implements: bpf_map__set_type
 func (m *BPFMap) SetType(mapType MapType) error {
@@ -265,7 +265,7 @@ func (m *BPFMap) SetType(mapType MapType) error {
 	})
 }
 
-// SetKeySize sets the size of the map's keys in bytes, before the load.
+// SetKeySize sets the size of the map's keys in bytes. It must be called before the load.
 //
 // Implements: bpf_map__set_key_size
 func (m *BPFMap) SetKeySize(size uint32) error {
@@ -274,20 +274,20 @@ func (m *BPFMap) SetKeySize(size uint32) error {
 	})
 }
 
-// SetValueSize sets the size of the map's values in bytes, before the load. The map behind the
-// global variables of a section can be resized, too, if its last variable is an array, with libbpf 1.3;
-// .kconfig doesn't become smaller.
+// SetValueSize sets the size of the map's values in bytes. It must be called before the load. The map behind the
+// global variables of a section can be resized, too, if its last variable is an array; this needs libbpf 1.3. The
+// .kconfig map can't be made smaller.
 //
 // Implements: bpf_map__set_value_size
 func (m *BPFMap) SetValueSize(size uint32) error {
 	return m.changeBeforeLoad(fmt.Sprintf("set value size of map %q to %d", m.in().name, size), func() error {
 		if m.holdsVariables() && int64(size) != int64(m.valueSize) {
-			// Older ones leave the memory as it is, and unmap what it would be then.
+			// Older ones don't resize the memory, but later unmap it with the new size.
 			if err := needLibbpf(1, 3, "bpf_map__set_value_size for .data and .bss"); err != nil {
 				return err
 			}
 		}
-		// bpf_object__resolve_externs of libbpf 1.7 writes all of them.
+		// bpf_object__resolve_externs of libbpf 1.7 writes all variables, whatever the size.
 		if int64(size) < int64(m.valueSize) && bool(C.bpf_map__is_internal(m.c)) && strings.HasSuffix(m.name, ".kconfig") {
 			return errVariables
 		}
@@ -302,7 +302,7 @@ func (m *BPFMap) MapFlags() MapFlag {
 	return get(m.in().guard, func() MapFlag { return MapFlag(C.bpf_map__map_flags(m.c)) })
 }
 
-// SetMapFlags sets the flags that the map is created with, before the load.
+// SetMapFlags sets the flags that the map is created with. It must be called before the load.
 //
 // Implements: bpf_map__set_map_flags
 func (m *BPFMap) SetMapFlags(flags MapFlag) error {
@@ -311,14 +311,15 @@ func (m *BPFMap) SetMapFlags(flags MapFlag) error {
 	})
 }
 
-// MapExtra returns what the map's type makes of it, such as a bloom filter's number of hashes.
+// MapExtra returns the map's extra setting, whose meaning depends on the map's type: for a bloom filter, the number of
+// hashes.
 //
 // Implements: bpf_map__map_extra
 func (m *BPFMap) MapExtra() uint64 {
 	return get(m.in().guard, func() uint64 { return uint64(C.bpf_map__map_extra(m.c)) })
 }
 
-// SetMapExtra sets [BPFMap.MapExtra], before the load.
+// SetMapExtra sets [BPFMap.MapExtra]. It must be called before the load.
 //
 // Implements: bpf_map__set_map_extra
 func (m *BPFMap) SetMapExtra(extra uint64) error {
@@ -327,15 +328,14 @@ func (m *BPFMap) SetMapExtra(extra uint64) error {
 	})
 }
 
-// NUMANode returns the node that the map's memory is taken from, if its flags have
-// BPF_F_NUMA_NODE.
+// NUMANode returns the NUMA node from which the map's memory is allocated, if its flags contain BPF_F_NUMA_NODE.
 //
 // Implements: bpf_map__numa_node
 func (m *BPFMap) NUMANode() uint32 {
 	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__numa_node(m.c)) })
 }
 
-// SetNUMANode sets [BPFMap.NUMANode], before the load.
+// SetNUMANode sets [BPFMap.NUMANode]. It must be called before the load.
 //
 // Implements: bpf_map__set_numa_node
 func (m *BPFMap) SetNUMANode(node uint32) error {
@@ -344,14 +344,14 @@ func (m *BPFMap) SetNUMANode(node uint32) error {
 	})
 }
 
-// IfIndex returns the index of the network interface that the map is offloaded to; 0 for none.
+// IfIndex returns the index of the network interface that the map is offloaded to, or 0.
 //
 // Implements: bpf_map__ifindex
 func (m *BPFMap) IfIndex() uint32 {
 	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__ifindex(m.c)) })
 }
 
-// SetIfIndex sets [BPFMap.IfIndex], before the load.
+// SetIfIndex sets [BPFMap.IfIndex]. It must be called before the load.
 //
 // Implements: bpf_map__set_ifindex
 func (m *BPFMap) SetIfIndex(ifIndex uint32) error {
@@ -360,15 +360,15 @@ func (m *BPFMap) SetIfIndex(ifIndex uint32) error {
 	})
 }
 
-// Autocreate tells whether the map is created with the load.
+// Autocreate reports whether the load creates the map.
 //
 // Implements: bpf_map__autocreate
 func (m *BPFMap) Autocreate() bool {
 	return get(m.in().guard, func() bool { return bool(C.bpf_map__autocreate(m.c)) })
 }
 
-// SetAutocreate sets whether the map is created with the load, which it is unless told otherwise. A
-// program that uses a map that isn't created is rejected.
+// SetAutocreate sets whether the load creates the map. The default is true. The kernel rejects a program that uses a
+// map that wasn't created. It must be called before the load.
 //
 // Implements: bpf_map__set_autocreate
 func (m *BPFMap) SetAutocreate(autocreate bool) error {
@@ -377,28 +377,28 @@ func (m *BPFMap) SetAutocreate(autocreate bool) error {
 	})
 }
 
-// BTFKeyTypeID returns the id of the keys' type in the object's BTF; 0 for none.
+// BTFKeyTypeID returns the id of the keys' type in the object's BTF, or 0 if it has none.
 //
 // Implements: bpf_map__btf_key_type_id
 func (m *BPFMap) BTFKeyTypeID() uint32 {
 	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__btf_key_type_id(m.c)) })
 }
 
-// BTFValueTypeID returns the id of the values' type in the object's BTF; 0 for none.
+// BTFValueTypeID returns the id of the values' type in the object's BTF, or 0 if it has none.
 //
 // Implements: bpf_map__btf_value_type_id
 func (m *BPFMap) BTFValueTypeID() uint32 {
 	return get(m.in().guard, func() uint32 { return uint32(C.bpf_map__btf_value_type_id(m.c)) })
 }
 
-// IsInternal tells whether libbpf made the map, for global variables and the like.
+// IsInternal reports whether the map was created by libbpf, for global variables and the like.
 //
 // Implements: bpf_map__is_internal
 func (m *BPFMap) IsInternal() bool {
 	return get(m.in().guard, func() bool { return bool(C.bpf_map__is_internal(m.c)) })
 }
 
-// InitialValue returns a copy of what the global variables of a map's section begin with.
+// InitialValue returns a copy of the initial values of the global variables behind the map.
 //
 // Implements: bpf_map__initial_value
 func (m *BPFMap) InitialValue() ([]byte, error) {
@@ -415,8 +415,8 @@ func (m *BPFMap) InitialValue() ([]byte, error) {
 	return value, nil
 }
 
-// SetInitialValue sets what the global variables of a map's section begin with, before the load.
-// The value has [BPFMap.ValueSize] bytes.
+// SetInitialValue sets the initial values of the global variables behind the map. It must be called before the load.
+// value points to [BPFMap.ValueSize] bytes.
 //
 // Implements: bpf_map__set_initial_value
 func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
@@ -428,14 +428,15 @@ func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
 	})
 }
 
-// ReuseFD makes the map another one, which fd is a descriptor of: it is duplicated, what the map was
-// is closed. Before the load, the object's programs use that map. For a map that holds global variables, it
-// must have the same sizes. What [BPFMap.SetType] refuses can't be another's type either.
+// ReuseFD makes the object use another map, the one with the descriptor fd, in the place of this map. The descriptor
+// is duplicated, and the replaced map's descriptor is closed. It must be called before the load. For a map behind
+// global variables, the other map must have the same sizes. The other map can't be of a type that [BPFMap.SetType]
+// would refuse.
 //
 // Implements: bpf_map__reuse_fd
 func (m *BPFMap) ReuseFD(fd int) error {
 	return m.changeBeforeLoad(fmt.Sprintf("reuse descriptor %d as map %q", fd, m.in().name), func() error {
-		// libbpf believes /proc where the kernel says that it is no map.
+		// If the kernel reports that fd is no map, libbpf falls back on /proc/self/fdinfo, which it trusts.
 		info, err := GetMapInfoByFD(fd)
 		if err != nil {
 			return err
@@ -451,11 +452,10 @@ func (m *BPFMap) ReuseFD(fd int) error {
 	})
 }
 
-// ErrNoInnerMap is, as it is, the error of [BPFMap.InnerMapInfo] for a map that holds no maps.
+// ErrNoInnerMap is returned by [BPFMap.InnerMapInfo], unwrapped, for a map that isn't a map of maps.
 var ErrNoInnerMap = errors.New("map has no inner map")
 
-// InnerMapInfo describes the maps that a map of maps holds, as its definition does. It must be called
-// before the load.
+// InnerMapInfo describes the inner maps of a map of maps, as its definition does. It must be called before the load.
 //
 // Implements: bpf_map__inner_map
 func (m *BPFMap) InnerMapInfo() (*BPFMapInfo, error) {
@@ -488,8 +488,8 @@ func (m *BPFMap) InnerMapInfo() (*BPFMapInfo, error) {
 	return info, err
 }
 
-// SetInnerMap makes the maps that a map of maps holds like the one that templateMapFD is a
-// descriptor of, which may be closed after the load. It must be called before.
+// SetInnerMap sets the template for the inner maps of a map of maps: the map with the descriptor templateMapFD. It
+// must be called before the load. The descriptor may be closed after the load.
 //
 // Implements: bpf_map__set_inner_map_fd
 func (m *BPFMap) SetInnerMap(templateMapFD int) error {
@@ -505,8 +505,8 @@ func (m *BPFMap) SetInnerMap(templateMapFD int) error {
 	})
 }
 
-// AttachStructOps registers the kernel operations that a struct_ops map consists of, such as a TCP
-// congestion control. It lasts as long as the link.
+// AttachStructOps registers the kernel operations that the struct_ops map implements, such as a TCP congestion
+// control. They stay registered as long as the link exists.
 //
 // Implements: bpf_map__attach_struct_ops
 func (m *BPFMap) AttachStructOps() (*BPFLink, error) {
@@ -516,7 +516,8 @@ func (m *BPFMap) AttachStructOps() (*BPFLink, error) {
 	})
 }
 
-// initialValue returns libbpf's memory for what the map begins with, nil if it has none, under the object's lock.
+// initialValue returns libbpf's memory for the map's initial content, or nil if there is none. The caller holds the
+// object's lock.
 func (m *BPFMap) initialValue() []byte {
 	var size C.size_t
 	p := C.golibbpf_map_initial_value(m.c, m.module.object.c, &size)

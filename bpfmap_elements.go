@@ -30,14 +30,14 @@ import (
 	"unsafe"
 )
 
-// MapFlag qualifies an operation on a map's element, or the making of a map.
+// MapFlag is a flag of an operation on a map's elements, or of the creation of a map.
 type MapFlag uint32
 
-// MapFlagFLock is MapFlagLock by itself. Its number, which programs for libbpfgo have compiled in, means
-// nothing to the kernel; it can't be combined with others.
+// MapFlagFLock stands for MapFlagLock in element operations, and can't be combined with other flags. Its value is not
+// the kernel's; it is kept because programs for libbpfgo have it compiled in.
 const MapFlagFLock MapFlag = MapFlagUpdateNoExist | MapFlagUpdateExist
 
-// element returns what the kernel calls flags in operations on elements.
+// element converts the flags to the kernel's for element operations.
 func (flags MapFlag) element() C.__u64 {
 	if flags == MapFlagFLock {
 		flags = MapFlagLock
@@ -45,8 +45,9 @@ func (flags MapFlag) element() C.__u64 {
 	return C.__u64(flags)
 }
 
-// CalcMapValueSize returns the size in bytes of what an element operation reads or writes: the
-// value's size, for per-CPU maps that size rounded up to 8 for each possible CPU.
+// CalcMapValueSize returns the size in bytes of the memory that an element operation reads or writes for a value. For
+// per-CPU maps, that is the value's size rounded up to 8, times the number of possible CPUs; for others, the value's
+// size.
 func CalcMapValueSize(valueSize int, mapType MapType) (int, error) {
 	if valueSize <= 0 {
 		return 0, fmt.Errorf("value size must be greater than 0, not %d: %w", valueSize, syscall.EINVAL)
@@ -62,8 +63,8 @@ func CalcMapValueSize(valueSize int, mapType MapType) (int, error) {
 	return valueSize, nil
 }
 
-// LookupAndDeleteElem copies the value of key to value, of valueSize bytes, and removes the key.
-// valueSize must be what [CalcMapValueSize] gives. Queues and stacks have no keys: key is nil.
+// LookupAndDeleteElem copies the value of key to value, of valueSize bytes, and removes the key. valueSize must be the
+// result of [CalcMapValueSize]. Queues and stacks have no keys: pass nil.
 //
 // Implements: bpf_map__lookup_and_delete_elem
 func (m *BPFMap) LookupAndDeleteElem(key, value unsafe.Pointer, valueSize uint64, flags MapFlag) error {
@@ -79,8 +80,8 @@ func (m *BPFMap) LookupAndDeleteElem(key, value unsafe.Pointer, valueSize uint64
 	})
 }
 
-// LookupAndDeleteElem copies the value of key to value, which has room for what [CalcMapValueSize]
-// says, and removes the key. Queues and stacks have no keys: key is nil.
+// LookupAndDeleteElem copies the value of key to value, which must have room for as many bytes as [CalcMapValueSize]
+// returns, and removes the key. Queues and stacks have no keys: pass nil.
 //
 // Implements: bpf_map_lookup_and_delete_elem
 func (m *BPFMapLow) LookupAndDeleteElem(key, value unsafe.Pointer) error {
@@ -95,13 +96,13 @@ func (m *BPFMapLow) LookupAndDeleteElemFlags(key, value unsafe.Pointer, flags Ma
 	return m.in().use("look up and delete in", func() error { return m.lookupAndDelete(key, value, flags) })
 }
 
-// elements are the operations on the elements of a map that is known by its descriptor. The zero value is that of
-// a map that is closed.
+// elements implements the element operations of a map, by the map's descriptor. The zero value behaves like a closed
+// map.
 type elements struct {
 	guard *guard
 
-	// Guarded by guard. fd is negative until the map is created; the name changes only where a map
-	// is known by its descriptor.
+	// These are protected by guard. fd is negative until the map is created. name changes only in a BPFMapLow
+	// (ReuseFD).
 	name               string
 	fd                 C.int
 	mapType            MapType
@@ -109,10 +110,10 @@ type elements struct {
 	maxEntries         uint32
 }
 
-// noElements are those of nil.
+// noElements stands for the elements of a nil map.
 var noElements = new(elements)
 
-// known returns what is known of a map, also after it was closed.
+// known reads a field under the guard's lock, also after the map was closed.
 func known[T any](guard *guard, value *T) T {
 	if guard != nil {
 		guard.mutex.RLock()
@@ -128,8 +129,8 @@ func (e *elements) Name() string {
 	return known(e.guard, &e.name)
 }
 
-// FileDescriptor returns the map's file descriptor, which belongs to the map; -1 if it isn't
-// created yet or is closed.
+// FileDescriptor returns the map's file descriptor, which belongs to the map. It is -1 if the map isn't created yet or
+// is closed.
 //
 // Implements: bpf_map__fd
 func (e *elements) FileDescriptor() int {
@@ -154,15 +155,14 @@ func (e *elements) KeySize() int {
 	return known(e.guard, &e.keySize)
 }
 
-// ValueSize returns the size of the map's values in bytes; for per-CPU maps, of one CPU's.
+// ValueSize returns the size of the map's values in bytes; for per-CPU maps, the size of one CPU's value.
 //
 // Implements: bpf_map__value_size
 func (e *elements) ValueSize() int {
 	return known(e.guard, &e.valueSize)
 }
 
-// GetValue returns a copy of the value of key. If there is none, errors.Is(err, syscall.ENOENT)
-// holds.
+// GetValue returns a copy of the value of key. If the key doesn't exist, the error is syscall.ENOENT (errors.Is).
 //
 // Implements: bpf_map__lookup_elem, bpf_map_lookup_elem
 func (e *elements) GetValue(key unsafe.Pointer) ([]byte, error) {
@@ -187,8 +187,8 @@ func (e *elements) GetValueFlags(key unsafe.Pointer, flags MapFlag) ([]byte, err
 	return value, nil
 }
 
-// GetValueReadInto copies the value of key to the slice that value points to, whose length must be
-// the value's size as [CalcMapValueSize] gives it.
+// GetValueReadInto copies the value of key to the slice that value points to. The slice's length must be the result of
+// [CalcMapValueSize].
 //
 // Deprecated: use GetValue, or LookupElem, which doesn't allocate either.
 func (e *elements) GetValueReadInto(key unsafe.Pointer, value *[]byte) error {
@@ -203,9 +203,9 @@ func (e *elements) GetValueReadInto(key unsafe.Pointer, value *[]byte) error {
 	})
 }
 
-// LookupElem copies the value of key to value. The lengths of both must be the map's; for a per-CPU
-// map, value has room for all CPUs ([CalcMapValueSize]), except with [MapFlagCPU]. If there is no such
-// key, errors.Is(err, syscall.ENOENT) holds; a wrong length is syscall.EINVAL.
+// LookupElem copies the value of key to value. The lengths of both must be the map's sizes; for a per-CPU map, value
+// must have room for the values of all CPUs ([CalcMapValueSize]), except with [MapFlagCPU]. If the key doesn't exist,
+// the error is syscall.ENOENT (errors.Is); if a length is wrong, it is syscall.EINVAL.
 //
 // Implements: bpf_map__lookup_elem
 func (e *elements) LookupElem(key, value []byte, flags MapFlag) error {
@@ -224,17 +224,17 @@ func (e *elements) Update(key, value unsafe.Pointer) error {
 	return e.UpdateValueFlags(key, value, MapFlagUpdateAny)
 }
 
-// UpdateValueFlags is Update with flags. With [MapFlagUpdateNoExist], errors.Is(err, syscall.EEXIST)
-// holds if the key is there; with [MapFlagUpdateExist], syscall.ENOENT if it isn't.
+// UpdateValueFlags is Update with flags. With [MapFlagUpdateNoExist], the error is syscall.EEXIST (errors.Is) if the
+// key exists; with [MapFlagUpdateExist], it is syscall.ENOENT if the key doesn't exist.
 //
 // Implements: bpf_map__update_elem, bpf_map_update_elem
 func (e *elements) UpdateValueFlags(key, value unsafe.Pointer, flags MapFlag) error {
 	return e.use("update", func() error { return e.update(key, value, flags) })
 }
 
-// UpdateElem creates or replaces the value of key. The lengths of both must be the map's; for a
-// per-CPU map, value has a value for each possible CPU ([CalcMapValueSize]), except with [MapFlagCPU]
-// and [MapFlagAllCPUs]. A wrong length is syscall.EINVAL.
+// UpdateElem creates or replaces the value of key. The lengths of both must be the map's sizes; for a per-CPU map,
+// value consists of a value for each possible CPU ([CalcMapValueSize]), except with [MapFlagCPU] and [MapFlagAllCPUs].
+// If a length is wrong, the error is syscall.EINVAL (errors.Is).
 //
 // Implements: bpf_map__update_elem
 func (e *elements) UpdateElem(key, value []byte, flags MapFlag) error {
@@ -246,15 +246,15 @@ func (e *elements) UpdateElem(key, value []byte, flags MapFlag) error {
 	})
 }
 
-// DeleteKey removes key and its value. If it isn't there, errors.Is(err, syscall.ENOENT) holds.
+// DeleteKey removes key and its value. If the key doesn't exist, the error is syscall.ENOENT (errors.Is).
 //
 // Implements: bpf_map__delete_elem, bpf_map_delete_elem
 func (e *elements) DeleteKey(key unsafe.Pointer) error {
 	return e.use("delete from", func() error { return e.delete(key) })
 }
 
-// DeleteElem removes key and its value. A wrong length is syscall.EINVAL; if the key isn't there,
-// errors.Is(err, syscall.ENOENT) holds.
+// DeleteElem removes key and its value. If the key doesn't exist, the error is syscall.ENOENT (errors.Is); if the
+// key's length is wrong, it is syscall.EINVAL.
 //
 // Implements: bpf_map__delete_elem
 func (e *elements) DeleteElem(key []byte) error {
@@ -266,8 +266,8 @@ func (e *elements) DeleteElem(key []byte) error {
 	})
 }
 
-// GetNextKey writes the key that follows key to nextKey, the first one if key is nil or isn't
-// there. After the last, errors.Is(err, syscall.ENOENT) holds.
+// GetNextKey writes the key that follows key to nextKey. If key is nil or doesn't exist, that is the map's first key.
+// After the last key, the error is syscall.ENOENT (errors.Is).
 //
 // Implements: bpf_map__get_next_key, bpf_map_get_next_key
 func (e *elements) GetNextKey(key unsafe.Pointer, nextKey unsafe.Pointer) error {
@@ -276,8 +276,8 @@ func (e *elements) GetNextKey(key unsafe.Pointer, nextKey unsafe.Pointer) error 
 
 var errNotCreated = fmt.Errorf("map is not created, load the object first: %w", syscall.ENOENT)
 
-// GetValueAndDeleteKey returns a copy of the value of key and removes the key. For queues and stacks,
-// key is nil.
+// GetValueAndDeleteKey returns a copy of the value of key and removes the key. Queues and stacks have no keys: pass
+// nil.
 //
 // Implements: bpf_map_lookup_and_delete_elem
 func (e *elements) GetValueAndDeleteKey(key unsafe.Pointer) ([]byte, error) {
@@ -302,14 +302,14 @@ func (e *elements) GetValueAndDeleteKeyFlags(key unsafe.Pointer, flags MapFlag) 
 	return value, nil
 }
 
-// GetValueBatch reads up to count elements in one system call: their keys go to keys, which has
-// room for count of them, their values are returned with their number. It begins where startKey
-// says, which the call before wrote to nextKey; nil is the beginning. Both point to room for a key,
-// of 4 bytes at least.
+// GetValueBatch reads up to count elements in one system call. It writes their keys to keys, which must have room for
+// count keys, and returns their values and the number of elements. The first call passes nil as startKey; each further
+// call passes the position that the call before has written to nextKey. startKey and nextKey point to memory of the
+// key's size, or of 4 bytes if keys are smaller.
 //
-// There may be fewer than count elements although others follow: go on until
-// errors.Is(err, syscall.ENOENT) holds, which says that there were none any more. With syscall.ENOSPC,
-// a bucket of a hash map holds more than count. It needs Linux 5.6.
+// A call may return fewer than count elements although more follow. Continue until the error is syscall.ENOENT
+// (errors.Is): the map has no more elements. The error is syscall.ENOSPC if count is smaller than the number of
+// elements in a bucket of the hash map. It needs Linux 5.6.
 //
 // Implements: bpf_map_lookup_batch
 func (e *elements) GetValueBatch(keys, startKey, nextKey unsafe.Pointer, count uint32) ([][]byte, uint32, error) {
@@ -318,7 +318,7 @@ func (e *elements) GetValueBatch(keys, startKey, nextKey unsafe.Pointer, count u
 	})
 }
 
-// GetValueAndDeleteBatch is GetValueBatch that also removes the elements it returns.
+// GetValueAndDeleteBatch is GetValueBatch, but also removes the elements that it returns.
 //
 // Implements: bpf_map_lookup_and_delete_batch
 func (e *elements) GetValueAndDeleteBatch(keys, startKey, nextKey unsafe.Pointer, count uint32) ([][]byte, uint32, error) {
@@ -337,7 +337,7 @@ func (e *elements) lookupBatch(what string, keys, startKey, nextKey unsafe.Point
 		if err != nil {
 			return err
 		}
-		// More than the map holds never come.
+		// A batch has never more elements than the map.
 		n := C.__u32(min(count, e.maxEntries))
 		values := make([]byte, size*int(n))
 		err = codeOf(call(bytesC(values), &n))
@@ -353,9 +353,9 @@ func (e *elements) lookupBatch(what string, keys, startKey, nextKey unsafe.Point
 	return list, uint32(len(list)), err
 }
 
-// UpdateBatch creates or replaces count elements, whose keys and values follow each other at keys
-// and values, in one system call, and returns how many it did. If that are fewer, the map is full.
-// It needs Linux 5.6.
+// UpdateBatch creates or replaces count elements in one system call. keys and values are arrays of count keys and
+// values. It returns the number of elements that were updated; if that is less than count, the map is full. It needs
+// Linux 5.6.
 //
 // Implements: bpf_map_update_batch
 func (e *elements) UpdateBatch(keys, values unsafe.Pointer, count uint32) (uint32, error) {
@@ -368,8 +368,8 @@ func (e *elements) UpdateBatch(keys, values unsafe.Pointer, count uint32) (uint3
 	})
 }
 
-// DeleteKeyBatch removes count elements, whose keys follow each other at keys, in one system call,
-// and returns how many it did. If that are fewer, the next key isn't there. It needs Linux 5.6.
+// DeleteKeyBatch removes count elements in one system call. keys is an array of count keys. It returns the number of
+// elements that were removed; if that is less than count, the next key doesn't exist. It needs Linux 5.6.
 //
 // Implements: bpf_map_delete_batch
 func (e *elements) DeleteKeyBatch(keys unsafe.Pointer, count uint32) (uint32, error) {
@@ -382,8 +382,8 @@ func (e *elements) DeleteKeyBatch(keys unsafe.Pointer, count uint32) (uint32, er
 	})
 }
 
-// changeBatch runs an operation on many elements, which writes how many it did to n. It may have done some
-// of them when it gives the error partial.
+// changeBatch runs call, an operation on many elements that writes their number to n. If call fails with partial after
+// it has changed some elements, changeBatch returns their number and no error.
 func (e *elements) changeBatch(what string, n *C.__u32, partial error, call func() C.int) (uint32, error) {
 	err := e.use(what, func() error {
 		err := codeOf(call())
@@ -398,8 +398,8 @@ func (e *elements) changeBatch(what string, n *C.__u32, partial error, call func
 	return uint32(*n), nil
 }
 
-// use runs an operation on the elements of a created map, beside others. What is what is done to the map, such as
-// "look up in": the words of an error are only made if there is one.
+// use runs operation on the elements of a created map, and allows other calls at the same time. what describes the
+// operation, such as "look up in". The text of an error is built only if there is one.
 func (e *elements) use(what string, operation func() error) error {
 	if err := e.guard.enter(); err != nil {
 		return failedf(err, "%s map %q", what, e.Name())
@@ -462,8 +462,8 @@ func (e *elements) next(key, next unsafe.Pointer) error {
 
 var errNilValue = fmt.Errorf("nil value: %w", syscall.EFAULT)
 
-// key returns what the kernel takes for a key. For what the kernel refuses it returns the kernel's error with the
-// reason: maps without keys (queues, stacks, bloom filters) take nil alone, the others do not take it.
+// key checks and converts a key. A map without keys (queue, stack, bloom filter) takes only nil, other maps take
+// anything but nil. For a key that the kernel would refuse, it returns the kernel's error with the reason.
 func (e *elements) key(key unsafe.Pointer) (*C.char, error) {
 	switch {
 	case key == nil && e.keySize > 0:
@@ -500,7 +500,7 @@ func (e *elements) newValue(flags MapFlag) ([]byte, error) {
 	return make([]byte, size), nil
 }
 
-// size returns how many bytes an operation with flags reads or writes for a value.
+// size returns how many bytes an operation with these flags reads or writes for a value.
 func (e *elements) size(flags MapFlag) (int, error) {
 	if flags&(MapFlagCPU|MapFlagAllCPUs) != 0 {
 		return e.valueSize, nil

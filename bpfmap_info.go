@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// BPFMapInfo is what the kernel tells of a map (struct bpf_map_info). Sizes are in bytes.
+// BPFMapInfo is the kernel's description of a map (struct bpf_map_info). Sizes are in bytes.
 type BPFMapInfo struct {
 	Type                  MapType
 	ID                    uint32
@@ -20,7 +20,7 @@ type BPFMapInfo struct {
 	ValueSize             uint32
 	MaxEntries            uint32
 	MapFlags              uint32
-	Name                  string // its first 15 bytes
+	Name                  string // the first 15 bytes of it
 	IfIndex               uint32
 	BTFVmlinuxValueTypeID uint32
 	NetnsDev              uint64
@@ -31,7 +31,7 @@ type BPFMapInfo struct {
 	MapExtra              uint64
 }
 
-// GetMapInfoByFD describes the map that fd is a descriptor of.
+// GetMapInfoByFD describes the map with the descriptor fd.
 //
 // Implements: bpf_obj_get_info_by_fd
 func GetMapInfoByFD(fd int) (*BPFMapInfo, error) {
@@ -63,8 +63,8 @@ func GetMapInfoByFD(fd int) (*BPFMapInfo, error) {
 	}, nil
 }
 
-// GetMapFDByID returns a new descriptor, which belongs to the caller, of the map that has the given
-// id. It needs CAP_SYS_ADMIN.
+// GetMapFDByID returns a new descriptor of the map with the given id. The caller must close it. It needs
+// CAP_SYS_ADMIN.
 //
 // Implements: bpf_map_get_fd_by_id
 func GetMapFDByID(id uint32) (int, error) {
@@ -72,8 +72,8 @@ func GetMapFDByID(id uint32) (int, error) {
 	return int(fd), failedf(codeOf(fd), "get the map with id %d", id)
 }
 
-// GetMapNextID returns the smallest id of a map that is larger than startId; if there is none,
-// errors.Is(err, syscall.ENOENT) holds. It needs CAP_SYS_ADMIN.
+// GetMapNextID returns the smallest map id that is larger than startId. If there is none, the error is syscall.ENOENT
+// (errors.Is). It needs CAP_SYS_ADMIN.
 //
 // Implements: bpf_map_get_next_id
 func GetMapNextID(startId uint32) (uint32, error) {
@@ -82,9 +82,9 @@ func GetMapNextID(startId uint32) (uint32, error) {
 	return uint32(id), failedf(err, "get the map id after %d", startId)
 }
 
-// GetMapsIDsByName returns the ids above *startId of the maps of that name. The kernel keeps the first 15
-// bytes of a map's name, so only these are compared: all maps are found whose names begin with the same 15
-// bytes. *startId is the last id that was looked at, also after an error.
+// GetMapsIDsByName returns the ids of the maps with that name whose id is larger than *startId. The kernel stores the
+// first 15 bytes of a map's name, so only these are compared: the result contains all maps whose names start with the
+// same 15 bytes. It sets *startId to the last id that it has looked at, also when it returns an error.
 func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
 	if startId == nil {
 		return nil, failedf(fmt.Errorf("nil start: %w", syscall.EINVAL), "find maps %q", name)
@@ -102,7 +102,7 @@ func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
 		*startId = id
 		bpfMap, err := GetMapByID(id)
 		if errors.Is(err, syscall.ENOENT) {
-			continue // it was freed meanwhile
+			continue // the map was freed meanwhile
 		}
 		if err != nil {
 			return ids, err

@@ -9,39 +9,40 @@ import (
 	"unsafe"
 )
 
-// A BPFMapIterator walks over a map's keys, in the kernel's order. It reads one key ahead, so the current key
-// may be removed: the iteration goes on behind it, one step for each key. Keys that are added or removed
-// meanwhile may be found or not; one that was read ahead is found although it is removed by then.
+// A BPFMapIterator iterates over a map's keys, in the kernel's order. It reads one key ahead, so the current key may
+// be removed: the iteration continues with the key that was read ahead. Keys that are added or removed during the
+// iteration may be returned or not; the key that was read ahead is returned even if it was removed meanwhile.
 //
-// If the key that was read ahead is removed, by whomever (from an LRU map, the kernel itself removes keys), the
-// kernel starts over at the first key, and keys are found again. The iteration ends all the same, after twice as
-// many keys as the map has room for at the latest. If that wasn't the end of the map, Err returns an error for
-// which errors.Is(err, syscall.EAGAIN) holds.
+// If the key that was read ahead is removed, by any process or by the kernel (which removes keys of LRU maps), the
+// kernel starts over at the first key, and keys are returned again. The iteration still ends, at the latest after
+// twice as many keys as the map's capacity. If it ends there, before the end of the map, the error of Err is
+// syscall.EAGAIN (errors.Is).
 //
-// An iterator is for one goroutine.
+// An iterator must be used by one goroutine at a time.
 type BPFMapIterator struct {
 	elements *elements
 	key      []byte
-	ahead    []byte // the key behind it; nil at the end
-	found    uint64 // keys
+	ahead    []byte // the key after key; nil at the end
+	found    uint64 // number of keys returned
 	free     []byte
 	err      error
 }
 
 const (
-	// iteratorKeys is how many keys the iterator allocates at a time.
+	// iteratorKeys is the number of keys for which the iterator allocates memory at a time.
 	iteratorKeys = 32
-	// iteratorRounds is how often the iterator finds as many keys as the map has room for.
+	// iteratorRounds times the map's capacity is the largest number of keys that an iteration returns.
 	iteratorRounds = 2
 )
 
-// Iterator returns an iterator that stands before the map's first key.
+// Iterator returns an iterator positioned before the map's first key.
 func (e *elements) Iterator() *BPFMapIterator {
 	return &BPFMapIterator{elements: e}
 }
 
-// Next moves to the next key and reports whether there is one. After false, Err says whether that
-// was the end. An iterator stays at the end, except in a map that had no keys: there, it begins anew.
+// Next moves to the next key and reports whether there is one. After it has returned false, Err returns nil at the end
+// of the map, and the error otherwise. An iterator stays at the end, except in a map that had no keys: there, the next
+// call starts again.
 func (it *BPFMapIterator) Next() bool {
 	if it == nil || it.err != nil {
 		return false
@@ -57,7 +58,7 @@ func (it *BPFMapIterator) Next() bool {
 		if err != nil || it.ahead == nil {
 			return err
 		}
-		// A map of cgroups' storage has the capacity 0; the kernel doesn't start over in it.
+		// A cgroup storage map has the capacity 0. The kernel doesn't start over in it.
 		if most := iteratorRounds * uint64(it.elements.maxEntries); it.found >= most && most > 0 {
 			return fmt.Errorf("keys were removed during the iteration, which found %d in a map with room for %d: %w",
 				it.found, it.elements.maxEntries, syscall.EAGAIN)
@@ -74,7 +75,7 @@ func (it *BPFMapIterator) Next() bool {
 	return true
 }
 
-// after returns the key that follows key, the first one if key is nil; nil after the last.
+// after returns the key that follows key, or the first one if key is nil. After the last key, it returns nil.
 func (it *BPFMapIterator) after(key []byte) ([]byte, error) {
 	size := it.elements.keySize
 	if size == 0 {
@@ -98,7 +99,7 @@ func (it *BPFMapIterator) after(key []byte) ([]byte, error) {
 	return next, nil
 }
 
-// Key returns the key that the last Next found. It belongs to the caller.
+// Key returns the key that the last call of Next has moved to. The slice belongs to the caller.
 func (it *BPFMapIterator) Key() []byte {
 	if it == nil {
 		return nil
@@ -106,7 +107,7 @@ func (it *BPFMapIterator) Key() []byte {
 	return it.key
 }
 
-// Err returns the error that ended the iteration; nil at the end of the map.
+// Err returns the error that ended the iteration, or nil at the end of the map.
 func (it *BPFMapIterator) Err() error {
 	if it == nil {
 		return os.ErrClosed

@@ -14,20 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A BPFMapLow is a map that is known by its descriptor alone, of whatever object, program or
-// process. It owns the descriptor until [BPFMapLow.Close]; one that is dropped stays open, since
-// programs that were written for libbpfgo close the descriptor themselves.
+// A BPFMapLow is a map of any object, program or process, known only by its descriptor. It owns the descriptor until
+// [BPFMapLow.Close]. If it is dropped without Close, the descriptor stays open, because programs that were written for
+// libbpfgo close the descriptor themselves.
 //
 // All methods may be called from several goroutines; operations on elements run side by side.
 //
-// The zero value is a map that is closed. So is nil, except that the methods which a BPFMapLow has in common with a
-// [BPFMap] panic: they are promoted from a struct in it, which nil doesn't have.
+// The zero value behaves like a closed map. So does nil, with one exception: the methods that BPFMapLow has in common
+// with [BPFMap] panic, because they are promoted from an embedded struct, which nil doesn't have.
 type BPFMapLow struct {
 	elements
 }
 
-// BPFMapCreateOpts are the options of [CreateMap] (struct bpf_map_create_opts). The zero value stands
-// for what libbpf does without them.
+// BPFMapCreateOpts are the options of [CreateMap] (struct bpf_map_create_opts). The zero value means libbpf's
+// defaults.
 type BPFMapCreateOpts struct {
 	BTFFD                 uint32
 	BTFKeyTypeID          uint32
@@ -40,9 +40,8 @@ type BPFMapCreateOpts struct {
 	MapIfIndex            uint32
 }
 
-// CreateMap creates a map. Sizes are in bytes, maxEntries in elements, or in bytes for ring buffers.
-// The first 15 bytes of mapName are the map's name; where the thread may create maps, but not load
-// programs, it has none.
+// CreateMap creates a map. Sizes are in bytes. maxEntries is in elements or, for ring buffers, in bytes. The kernel
+// stores the first 15 bytes of mapName. If the thread may create maps but not load programs, the map gets no name.
 //
 // Implements: bpf_map_create
 func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries int, opts *BPFMapCreateOpts) (*BPFMapLow, error) {
@@ -97,7 +96,7 @@ func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries i
 	return newBPFMapLow(int(fd))
 }
 
-// GetMapByID returns the map that has the given id. It needs CAP_SYS_ADMIN.
+// GetMapByID returns the map with the given id. It needs CAP_SYS_ADMIN.
 //
 // Implements: bpf_map_get_fd_by_id
 func GetMapByID(id uint32) (*BPFMapLow, error) {
@@ -108,7 +107,7 @@ func GetMapByID(id uint32) (*BPFMapLow, error) {
 	return newBPFMapLow(fd)
 }
 
-// in returns the operations on the map's elements; for nil, those of a map that is closed.
+// in returns the operations on the map's elements. For nil, it returns those of a closed map.
 func (m *BPFMapLow) in() *elements {
 	if m == nil {
 		return noElements
@@ -116,7 +115,7 @@ func (m *BPFMapLow) in() *elements {
 	return &m.elements
 }
 
-// newBPFMapLow takes over a descriptor.
+// newBPFMapLow returns the map of a descriptor, which it owns from then on. After an error the descriptor is closed.
 func newBPFMapLow(fd int) (*BPFMapLow, error) {
 	m := &BPFMapLow{elements{guard: new(guard)}}
 	if err := m.take(fd); err != nil {
@@ -126,7 +125,7 @@ func newBPFMapLow(fd int) (*BPFMapLow, error) {
 	return m, nil
 }
 
-// take makes the map the one of a descriptor.
+// take sets the map's descriptor, and its properties from the kernel.
 func (m *BPFMapLow) take(fd int) error {
 	info, err := GetMapInfoByFD(fd)
 	if err != nil {
@@ -151,21 +150,21 @@ func (m *BPFMapLow) Close() error {
 	return failedf(unix.Close(int(m.fd)), "close map %q", m.name)
 }
 
-// MaxEntries returns the map's capacity: in elements, or in bytes for ring buffers.
+// MaxEntries returns the map's capacity, in elements or, for ring buffers, in bytes.
 func (m *BPFMapLow) MaxEntries() uint32 {
 	elements := m.in()
 	return known(elements.guard, &elements.maxEntries)
 }
 
-// ReuseFD makes the map the one that fd is a descriptor of: it is duplicated, the descriptor before
-// is closed.
+// ReuseFD makes this BPFMapLow stand for another map, the one with the descriptor fd. The descriptor is duplicated,
+// and the previous one is closed.
 func (m *BPFMapLow) ReuseFD(fd int) error {
 	what := fmt.Sprintf("reuse descriptor %d as map %q", fd, m.in().Name())
 	if err := m.in().guard.lock(); err != nil {
 		return failed(err, what)
 	}
 	defer m.guard.unlock()
-	// The kernel would take a part of the number, as C would.
+	// The kernel, like C, would use only the low 32 bits of the number.
 	if _, err := cInt(fd, "descriptor"); err != nil {
 		return failed(err, what)
 	}
