@@ -17,58 +17,54 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Module is a BPF object: the maps and programs of one ELF file. It is opened by
-// [NewModuleFromFile] or [NewModuleFromBuffer], loaded into the kernel by [Module.BPFLoadObject],
-// and freed by [Module.Close].
+// A Module is a BPF object: the maps and programs of one ELF file. [NewModuleFromFile] and [NewModuleFromBuffer] open
+// it, [Module.BPFLoadObject] loads it into the kernel, and [Module.Close] frees it.
 //
-// The module owns its maps, programs, the links made from its programs and the buffers made from
-// its maps: Close closes what is still open. A module that is dropped without Close is closed by
-// the garbage collector, but not before its last link is destroyed and its last buffer stopped,
-// since these are at work even if nobody holds the module any more.
+// The module owns its maps, its programs, the links made from its programs and the buffers made from its maps: Close
+// closes those that are still open. A module that is dropped without Close is closed by the garbage collector, but not
+// before its last link is destroyed and its last buffer is stopped, because links and buffers work on even if the
+// program has dropped the module.
 //
-// All methods may be called from several goroutines. Those that change the object (load, attach,
-// the Set methods, Close) run one at a time and not together with others; operations on the maps'
-// elements run side by side.
+// All methods may be called from several goroutines. Those that change the object (load, attach, the Set methods,
+// Close) exclude all other calls; operations on the maps' elements run at the same time as others.
 type Module struct {
 	object  *object
 	cleanup runtime.Cleanup
 
-	// The handles that were asked for, guarded by object's lock.
+	// The handles that were handed out so far, protected by object's lock.
 	maps  map[*C.struct_bpf_map]*BPFMap
 	progs map[*C.struct_bpf_program]*BPFProg
 }
 
 // NewModuleArgs are the options of [NewModuleFromFileArgs] and [NewModuleFromBufferArgs].
 type NewModuleArgs struct {
-	// KConfigFilePath names a kernel configuration, plain or gzipped, whose values go before
-	// those of the running kernel's in the object's __kconfig variables. It has 16 MiB at most.
+	// KConfigFilePath is a kernel configuration file, plain or gzipped, for the object's __kconfig variables. Its
+	// values override the running kernel's. Its limit is 16 MiB, unpacked.
 	KConfigFilePath string
-	// BTFObjPath names a file with the kernel's BTF, for kernels without /sys/kernel/btf/vmlinux. It
-	// stays open until the load, which reads this file by its descriptor, or by BTFObjPath where /proc isn't
-	// mounted. It has 256 MiB of BTF at most. If the object has CO-RE relocations, the load checks it as the
-	// object's own BTF is checked.
+	// BTFObjPath is a file with the kernel's BTF, for kernels without /sys/kernel/btf/vmlinux. The file stays open
+	// until the load, which reads it by its descriptor or, if /proc isn't mounted, by its path. Its limit is 256 MiB
+	// of BTF. If the object has CO-RE relocations, the load checks this BTF like the object's own.
 	BTFObjPath string
-	// BPFObjName is the object's name, the first part of the names of its .data, .rodata and
-	// .bss maps. An object from a file has the file's name.
+	// BPFObjName is the object's name, with which the names of its .data, .rodata and .bss maps begin. An object from
+	// a file is named after the file.
 	BPFObjName string
-	// BPFObjPath is the file to open. It has 256 MiB at most.
+	// BPFObjPath is the file to open. Its limit is 256 MiB.
 	BPFObjPath string
 	// BPFObjBuff is the object to open, the content of an ELF file. It is copied.
 	BPFObjBuff []byte
-	// SkipMemlockBump is without effect. The limit of locked memory is raised by libbpf at
-	// load, if the kernel (before 5.11) accounts maps and programs by it, and left alone
-	// otherwise.
+	// SkipMemlockBump has no effect. If the kernel charges maps and programs to the limit of locked memory (before
+	// 5.11), libbpf raises the limit at the load. On other kernels, the limit isn't changed.
 	SkipMemlockBump bool
-	// KernelLogLevel is the verbosity of the verifier's log for programs that load: 1, 2, and
-	// 4 for statistics. The log goes to the debug level of libbpf's messages.
+	// KernelLogLevel is the verbosity of the verifier's log for programs that load: 1 or 2, plus 4 for statistics. The
+	// log is printed at the debug level of libbpf's messages.
 	KernelLogLevel uint32
-	// BPFTokenPath is a BPF file system that delegates what loading needs to a process in a user
-	// namespace. It needs libbpf 1.4 and Linux 6.9. Without one, libbpf tries the environment's
-	// LIBBPF_BPF_TOKEN_PATH and /sys/fs/bpf, and goes on if neither delegates anything.
+	// BPFTokenPath is a BPF file system from which a process in a user namespace gets the rights to load (a BPF
+	// token). It needs libbpf 1.4 and Linux 6.9. If it is empty, libbpf tries the path in the environment variable
+	// LIBBPF_BPF_TOKEN_PATH and /sys/fs/bpf, and continues without a token if neither delegates rights.
 	BPFTokenPath string
 }
 
-// NewModuleFromFile opens the BPF object in the file at bpfObjPath. Nothing is loaded yet.
+// NewModuleFromFile opens the BPF object in the file at bpfObjPath. It doesn't load it.
 //
 // Implements: bpf_object__open, bpf_object__open_file
 func NewModuleFromFile(bpfObjPath string) (*Module, error) {
@@ -84,19 +80,19 @@ func NewModuleFromFileArgs(args NewModuleArgs) (*Module, error) {
 	if err != nil {
 		return nil, failed(err, what)
 	}
-	// As libbpf calls an object that it reads from the file.
+	// libbpf names an object from a file in this way.
 	file := filepath.Base(args.BPFObjPath)
 	args.BPFObjName, _, _ = strings.Cut(file, ".")
 	return newModule(what, args, image, file)
 }
 
-// NewModuleFromBuffer opens the BPF object in bpfObjBuff, the content of an ELF file, which may
-// be changed afterwards, and gives it a name.
+// NewModuleFromBuffer opens the BPF object in bpfObjBuff, the content of an ELF file, and names it bpfObjName. The
+// buffer is copied and may be changed afterwards.
 //
-// What libbpf trusts in an object is checked before it gets it, with any libbpf: the sections and symbols of the
-// file, its types (BTF), the accesses that are relocated by them (CO-RE), and the variables that maps are made of. An
-// object for which libbpf's reading or writing would go beyond its memory, or never end, gives an error for which
-// errors.Is(err, [LibbpfErrnoFormat]) holds. The programs in it are the kernel's to check.
+// Everything that libbpf trusts in an object is checked before libbpf gets it, with every version of libbpf: the
+// file's sections and symbols, its types (BTF), the accesses that are relocated by them (CO-RE), and the variables
+// from which maps are made. If an object would make libbpf read or write beyond its memory, or loop forever, the error
+// is [LibbpfErrnoFormat] (errors.Is). The BPF programs in the object are checked by the kernel's verifier, not here.
 //
 // Implements: bpf_object__open_mem
 func NewModuleFromBuffer(bpfObjBuff []byte, bpfObjName string) (*Module, error) {
@@ -111,7 +107,7 @@ func NewModuleFromBufferArgs(args NewModuleArgs) (*Module, error) {
 	return newModule(what, args, bytes.Clone(args.BPFObjBuff), args.BPFObjName)
 }
 
-// newModule opens the object in image, the content of an ELF file. Name is what the module's errors call it.
+// newModule opens the object in image, the content of an ELF file. name is the object's name in errors.
 func newModule(what string, args NewModuleArgs, image []byte, name string) (*Module, error) {
 	file, err := checkObject(image)
 	if err != nil {
@@ -185,28 +181,28 @@ func newModule(what string, args NewModuleArgs, image []byte, name string) (*Mod
 	return m, nil
 }
 
-// BPFLoadObject creates the object's maps and loads its programs into the kernel. It can be done
-// once. A program that the kernel rejects gives a [VerifierError].
+// BPFLoadObject creates the object's maps and loads its programs into the kernel. It can be done once. If the kernel
+// rejects a program, the error is a [VerifierError] (errors.As).
 //
-// It needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN depending on the programs; CAP_SYS_ADMIN before
-// Linux 5.8. If the thread lacks them (EPERM), or the process has too few free descriptors (EMFILE) for
-// the programs and 6 more, libbpf isn't asked, and the load can be tried again.
+// It needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN depending on the programs; before Linux 5.8, it needs
+// CAP_SYS_ADMIN. If the thread lacks these (EPERM), or if the process has fewer free descriptors than programs plus 6
+// (EMFILE), the load returns the error without calling libbpf, and can be tried again.
 //
-// The reason is that libbpf finds out what the kernel supports by trying, and remembers a trial that
-// failed for any reason as a feature which the kernel doesn't have, for the rest of the process. Some
-// cases remain: other goroutines that use up the descriptors or the memory in the middle of a load,
-// a load by a thread without CAP_BPF where kernel.unprivileged_bpf_disabled is 0, which then can't
-// load BTF, one without CAP_NET_ADMIN of cgroup_skb programs, and one without CAP_PERFMON, after which
-// __arg_ctx and bpf_probe_read_kernel() are replaced by what older kernels have. A process that loads with
-// different rights at different times makes the first load with all of them.
+// The reason for this check: libbpf probes the kernel's features by trying them, and caches the result for the rest of
+// the process. If a probe fails for another reason, libbpf takes the feature for missing. The check doesn't cover a
+// few cases: other goroutines that use up the descriptors or the memory during a load; a load by a thread without
+// CAP_BPF where kernel.unprivileged_bpf_disabled is 0, which can't load BTF; a load of cgroup_skb programs without
+// CAP_NET_ADMIN; and a load without CAP_PERFMON, after which libbpf replaces __arg_ctx and bpf_probe_read_kernel() by
+// their equivalents on older kernels. A process that loads with different rights at different times should do its
+// first load with all of them.
 //
 // Implements: bpf_object__load
 func (m *Module) BPFLoadObject() error {
 	return m.load("load", func(c *C.struct_bpf_object) C.int { return C.bpf_object__load(c) }, true)
 }
 
-// Prepare does the first half of [Module.BPFLoadObject]: it creates the maps, which can then be
-// filled, and relocates the programs, but loads none. BPFLoadObject does the rest.
+// Prepare does the first half of [Module.BPFLoadObject]: it creates the maps, which can then be filled, and relocates
+// the programs, but doesn't load them. BPFLoadObject does the rest.
 //
 // It needs libbpf 1.6.
 //
@@ -258,7 +254,7 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 	if tried {
 		o.closeBTF()
 	}
-	// libbpf closes the maps, too, if the load fails.
+	// If the load fails, libbpf closes the maps.
 	for _, bpfMap := range m.maps {
 		bpfMap.refresh()
 	}
@@ -275,14 +271,14 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 	return err
 }
 
-// A reservedArena is memory at the address that an arena's definition asks for.
+// A reservedArena is memory that is reserved at the address in an arena's definition.
 type reservedArena struct {
 	c             *C.struct_bpf_map
 	address, size uintptr
 }
 
-// reserveArenas takes the memory of arenas that are to be at an address. bpf_object__create_maps of libbpf 1.7 would
-// map them there whatever the process has there, such as Go's heap.
+// reserveArenas reserves the memory of arenas that are defined with an address. Without that, bpf_object__create_maps
+// of libbpf 1.7 would map an arena over whatever the process has at the address, such as Go's heap.
 func (o *object) reserveArenas() ([]reservedArena, error) {
 	var arenas []reservedArena
 	if o.stage != opened {
@@ -303,7 +299,7 @@ func (o *object) reserveArenas() ([]reservedArena, error) {
 	return arenas, nil
 }
 
-// freeArenas frees what was reserved, unless the arena is there.
+// freeArenas unmaps the reserved memory, unless the arena is mapped there now.
 func freeArenas(arenas []reservedArena) {
 	for _, a := range arenas {
 		var size C.size_t
@@ -313,9 +309,9 @@ func freeArenas(arenas []reservedArena) {
 	}
 }
 
-// Close destroys the links, stops and frees the buffers, and frees the object with its maps and
-// programs, which disappear from the kernel unless they are pinned or used elsewhere. It waits for
-// calls that are under way. Closing again does nothing, nor does closing nil.
+// Close destroys the links, stops and frees the buffers, and frees the object. The kernel frees the maps and programs
+// unless they are pinned or used elsewhere. Close waits for calls that are under way. Closing again does nothing, nor
+// does closing a nil module.
 //
 // Implements: bpf_object__close
 func (m *Module) Close() {
@@ -327,8 +323,8 @@ func (m *Module) Close() {
 	atWork.remove(m)
 }
 
-// GetMap returns the object's map of that name. If there is none, errors.Is(err, syscall.ENOENT)
-// holds. The maps behind global variables are named ".data", ".rodata", ".bss" and so on.
+// GetMap returns the object's map of that name. If there is none, the error is syscall.ENOENT (errors.Is). The maps
+// behind global variables are named ".data", ".rodata", ".bss" and so on.
 //
 // Implements: bpf_object__find_map_by_name
 func (m *Module) GetMap(mapName string) (*BPFMap, error) {
@@ -339,7 +335,7 @@ func (m *Module) GetMap(mapName string) (*BPFMap, error) {
 	return m.mapByName(mapName)
 }
 
-// mapByName is GetMap under the object's lock.
+// mapByName is GetMap for a caller that holds the object's lock.
 func (m *Module) mapByName(name string) (*BPFMap, error) {
 	nameC, err := cString(name)
 	if err != nil {
@@ -353,7 +349,7 @@ func (m *Module) mapByName(name string) (*BPFMap, error) {
 	return m.mapHandle(c), nil
 }
 
-// mapHandle returns the one handle of a map, under the object's lock.
+// mapHandle returns the handle of a map, always the same. The caller holds the object's lock.
 func (m *Module) mapHandle(c *C.struct_bpf_map) *BPFMap {
 	bpfMap := m.maps[c]
 	if bpfMap == nil {
@@ -363,7 +359,7 @@ func (m *Module) mapHandle(c *C.struct_bpf_map) *BPFMap {
 	return bpfMap
 }
 
-// progHandle returns the one handle of a program, under the object's lock.
+// progHandle returns the handle of a program, always the same. The caller holds the object's lock.
 func (m *Module) progHandle(c *C.struct_bpf_program) *BPFProg {
 	prog := m.progs[c]
 	if prog == nil {
@@ -373,8 +369,8 @@ func (m *Module) progHandle(c *C.struct_bpf_program) *BPFProg {
 	return prog
 }
 
-// GetProgram returns the object's program of that name, which is its function's name in C. If
-// there is none, errors.Is(err, syscall.ENOENT) holds.
+// GetProgram returns the object's program of that name, which is the name of its function in C. If there is none, the
+// error is syscall.ENOENT (errors.Is).
 //
 // Implements: bpf_object__find_program_by_name
 func (m *Module) GetProgram(progName string) (*BPFProg, error) {
@@ -394,20 +390,20 @@ func (m *Module) GetProgram(progName string) (*BPFProg, error) {
 	return m.progHandle(c), nil
 }
 
-// A BPFObjectIterator walks over the maps and over the programs of an object, in the order of the
-// file. It is for one goroutine.
+// A BPFObjectIterator iterates over an object's maps and over its programs, in the order of the file. It must be used
+// by one goroutine at a time.
 type BPFObjectIterator struct {
 	module *Module
 	bpfMap *BPFMap
 	prog   *BPFProg
 }
 
-// Iterator returns an iterator that stands before the first map and the first program.
+// Iterator returns an iterator positioned before the first map and the first program.
 func (m *Module) Iterator() *BPFObjectIterator {
 	return &BPFObjectIterator{module: m}
 }
 
-// in returns the object; for nil and the zero value, one that is closed.
+// in returns the object. For a nil or zero iterator, it returns one that is closed.
 func (it *BPFObjectIterator) in() *object {
 	if it == nil {
 		return noObject
@@ -415,7 +411,7 @@ func (it *BPFObjectIterator) in() *object {
 	return it.module.in()
 }
 
-// NextMap returns the next map; nil after the last, and if the module is closed.
+// NextMap returns the next map. It returns nil after the last one, and if the module is closed.
 //
 // Implements: bpf_object__next_map
 func (it *BPFObjectIterator) NextMap() *BPFMap {
@@ -435,7 +431,7 @@ func (it *BPFObjectIterator) NextMap() *BPFMap {
 	return it.bpfMap
 }
 
-// NextProgram returns the next program; nil after the last, and if the module is closed.
+// NextProgram returns the next program. It returns nil after the last one, and if the module is closed.
 //
 // Implements: bpf_object__next_program
 func (it *BPFObjectIterator) NextProgram() *BPFProg {
