@@ -12,51 +12,53 @@ import (
 )
 
 /*
-libbpf was written for objects that a compiler or its own linker made: it checks most of what it finds in a file, but
-not all. This file checks the rest, before libbpf gets the object, so that a damaged or malicious one is an error. These
-are libbpf's assumptions (functions of libbpf 1.7.0; before 1.3, it checked nothing of BTF):
+libbpf was written for objects that a compiler or its own linker produced: it checks most of what it reads from a file,
+but not everything. This file checks the rest before libbpf gets the object, so that a damaged or malicious object is an
+error. Each line names functions of libbpf 1.7.0 and what they assume. (Before 1.3, libbpf did not check BTF at all.)
 
 ELF
-  - bpf_object__elf_collect, elf_sec_by_name: a section that libbpf knows by its name is there once, and .maps has data
-    of its own.
+  - bpf_object__elf_collect, elf_sec_by_name: a section that libbpf finds by name occurs once, and .maps has data in the
+    file.
   - bpf_object__init_internal_map, array_map_mmap_sz: sizes of sections fit into 31 bits.
   - init_struct_ops_maps, create_jt_map, btf_fixup_datasec: a symbol lies in its section. They add in 32 bits.
-  - bpf_object__relocate_data, bpf_core_patch_insn, poison_map_ldimm64: a load of 64 bits isn't the last instruction of
-    a function; they write the one after it.
-  - bpf_object__reloc_code: it follows calls by recursion, so functions in .text are limited in number.
+  - bpf_object__relocate_data, bpf_core_patch_insn, poison_map_ldimm64: a 64-bit load isn't the last instruction of a
+    function. They write to the instruction after it.
+  - bpf_object__reloc_code: the number of functions in .text is limited. It follows calls by recursion.
 
 BTF
   - btf_validate_type: the type that a function returns exists; offsets and sizes fit into 31 bits.
   - skip_mods_and_typedefs, bpf_core_fields_are_compat, btf__align_of, find_kcfg_type: no type contains or qualifies
-    itself. They follow types without end or by recursion.
-  - __bpf_core_types_are_compat, __bpf_core_types_match, bpf_core_match_member: types aren't nested so that to walk
-    them takes for ever.
-  - bpf_core_calc_field_relo: a bit field has a type with a size, which it divides by.
-  - bpf_core_format_spec: there are bytes behind the last type, which it takes for an enumerator.
-  - bpf_object__collect_externs: a DATASEC consists of variables, .ksyms of functions as well. It writes their linkage.
+    itself. They follow types in a loop without a limit, or by recursion.
+  - __bpf_core_types_are_compat, __bpf_core_types_match, bpf_core_match_member: the nesting of types is limited. Their
+    time grows with the size of the tree.
+  - bpf_core_calc_field_relo: the type of a bit field has a size. It divides by it.
+  - bpf_core_format_spec: there are bytes behind the last type. It reads them as an enumerator.
+  - bpf_object__collect_externs: a DATASEC consists of variables, and .ksyms of variables and functions. It writes their
+    linkage.
   - bpf_object__collect_externs, set_kcfg_value_tri: the variables of .kconfig together fit into 31 bits, and a
     tristate has 4 bytes.
-  - bpf_core_parse_spec: the string that describes an access consists of numbers that aren't negative.
+  - bpf_core_parse_spec: the string that describes an access consists of non-negative numbers.
 
 Maps
-  - bpf_object__init_user_btf_map: no map of .maps is of type struct_ops. libbpf takes it for one of .struct_ops.
-  - bpf_object__collect_st_ops_relos, bpf_map__init_kern_struct_ops: what a struct_ops type consists of lies in it,
-    and isn't a bit field.
+  - bpf_object__init_user_btf_map: no map of .maps is of type struct_ops. libbpf treats such a map like one of
+    .struct_ops.
+  - bpf_object__collect_st_ops_relos, bpf_map__init_kern_struct_ops: the members of a struct_ops type lie in it and
+    aren't bit fields.
 */
 
-// An objectFile is the ELF file of a BPF object.
+// An objectFile is the parsed ELF file of a BPF object.
 type objectFile struct {
 	data     []byte
 	sections []objectSection
 	symtab   *objectSection
-	// once are the sections that libbpf knows by their names.
+	// once has the sections that libbpf finds by name. Each may occur once.
 	once map[string]*objectSection
 	btf  *btfTypes
 	// references is true if maps are initialized with references to maps or programs.
 	references bool
 	// relocatesTypes is true if there are CO-RE relocations.
 	relocatesTypes bool
-	// externs is how many symbols are defined elsewhere.
+	// externs is the number of undefined symbols.
 	externs int
 }
 
@@ -67,16 +69,16 @@ type objectSection struct {
 	size       uint64
 	link, info uint32
 	entrySize  uint64
-	data       []byte // nil if it has none in the file
+	data       []byte // nil if the section has no data in the file
 }
 
-// These limits are far above what the kernel loads.
+// These limits are far above what the kernel accepts.
 const (
-	// maxFunctions is how many functions may be in .text, of which a program can have 256.
+	// maxFunctions limits the functions in .text. The kernel's limit is 256 for a program.
 	maxFunctions = 1 << 14
-	// maxTypeDepth limits how deep types are nested. The kernel's limit is 32.
+	// maxTypeDepth limits how deep types are nested. The kernel's limit is 32 levels.
 	maxTypeDepth = 256
-	// maxTypeParts limits how many types a type consists of.
+	// maxTypeParts limits the number of types in the tree below a type.
 	maxTypeParts = 1 << 20
 	// maxStructOps limits the size in bytes of a struct_ops map.
 	maxStructOps = 1 << 28
@@ -84,7 +86,7 @@ const (
 	maxKconfig = 1 << 30
 )
 
-// checkObject returns the parts of a BPF object, or an error if libbpf would take it for an object that it isn't.
+// checkObject parses a BPF object. It returns an error if libbpf would misread the object.
 func checkObject(image []byte) (*objectFile, error) {
 	o := &objectFile{data: image, once: make(map[string]*objectSection)}
 	for _, check := range []func() error{o.readSections, o.checkSymbols, o.checkBTF, o.checkBTFExt, o.checkMaps} {
@@ -252,7 +254,7 @@ func (o *objectFile) checkBTF() error {
 	return nil
 }
 
-// checkBTFExt checks CO-RE relocations. If .BTF.ext isn't what it should be, libbpf does without it.
+// checkBTFExt checks the CO-RE relocations. A malformed .BTF.ext is no error: libbpf ignores it.
 func (o *objectFile) checkBTFExt() error {
 	s := o.once[".BTF.ext"]
 	if s == nil || o.btf == nil || len(s.data) < 32 {
@@ -289,7 +291,7 @@ func (o *objectFile) checkBTFExt() error {
 	return nil
 }
 
-// isAccess reports whether s consists of numbers that fit into an int of C, with colons between them.
+// isAccess reports whether s consists of numbers separated by colons, each of which fits into a C int.
 func isAccess(s string) bool {
 	number := uint64(0)
 	for i := range len(s) {
@@ -307,7 +309,7 @@ func isAccess(s string) bool {
 	return true
 }
 
-// checkMaps checks what the DATASECs describe that libbpf makes maps of.
+// checkMaps checks the variables in the DATASECs from which libbpf makes maps.
 func (o *objectFile) checkMaps() error {
 	if o.btf == nil {
 		return nil
@@ -334,7 +336,8 @@ func (o *objectFile) checkMaps() error {
 	return nil
 }
 
-// checkKconfig checks a variable of .kconfig. libbpf makes at most one copy of it for each symbol that is defined elsewhere.
+// checkKconfig checks a variable of .kconfig. For each undefined symbol, libbpf may add one such variable to the map,
+// so the size limit is divided by their number.
 func (o *objectFile) checkKconfig(variable uint32) error {
 	b := o.btf
 	size, _ := b.sizeOf(variable)

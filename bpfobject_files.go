@@ -15,18 +15,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The largest files that are read: far more than there is use for, and less than would use up the memory.
+// The limits of the files that are read: far above real sizes, and small enough not to exhaust the memory.
 const (
-	maxObjectSize  = 256 << 20 // bytes; a program has 8 MB at most
-	maxBTFSize     = 256 << 20 // bytes; a kernel's has 10 MB
-	maxKConfigSize = 16 << 20  // bytes, unpacked; a kernel's has 300 kB
+	maxObjectSize  = 256 << 20 // bytes; one program has at most 8 MB
+	maxBTFSize     = 256 << 20 // bytes; a kernel has 10 MB of BTF
+	maxKConfigSize = 16 << 20  // bytes, unpacked; a kernel's configuration has 300 kB
 )
 
-// openRegular opens a file to read it. What is no regular file isn't waited for, but refused.
+// openRegular opens a regular file for reading. It refuses other files, without waiting for a writer of a FIFO.
 func openRegular(path string) (*os.File, os.FileInfo, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, nil, errors.Unwrap(err) // the path is named by the caller
+		return nil, nil, errors.Unwrap(err) // the caller adds the path
 	}
 	info, err := file.Stat()
 	switch {
@@ -43,7 +43,7 @@ func openRegular(path string) (*os.File, os.FileInfo, error) {
 	return nil, nil, err
 }
 
-// readAtMost reads all there is, up to a limit in bytes.
+// readAtMost reads r to its end. More than limit bytes are an error.
 func readAtMost(r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -59,7 +59,8 @@ func tooLarge(limit int64) error {
 	return fmt.Errorf("more than %d bytes: %w", limit, syscall.EFBIG)
 }
 
-// readObject returns the content of an object file; of one that is no ELF file, its beginning.
+// readObject returns the content of an object file. Of a file that isn't ELF, it returns only the first bytes, which
+// checkObject refuses.
 func readObject(path string) ([]byte, error) {
 	file, info, err := openRegular(path)
 	if err != nil {
@@ -76,8 +77,9 @@ func readObject(path string) ([]byte, error) {
 	return readAtMost(io.MultiReader(bytes.NewReader(magic), file), maxObjectSize)
 }
 
-// openBTF opens a file with BTF, by itself or in a section of an ELF file. libbpf opens it again at the load, by the
-// descriptor's path in /proc (see descriptorPath): path itself may lead to another file by then, one that never ends.
+// openBTF opens a file with BTF, either raw or in a section of an ELF file. At the load, libbpf opens the file again,
+// by the descriptor's path in /proc (see descriptorPath): by then, path itself may lead to another file, even an
+// endless one.
 func openBTF(path string) (*os.File, error) {
 	file, info, err := openRegular(path)
 	if err != nil {
@@ -97,7 +99,7 @@ func openBTF(path string) (*os.File, error) {
 	return file, nil
 }
 
-// readKConfig returns the text of a kernel configuration, which may be gzipped as /proc/config.gz.
+// readKConfig returns the text of a kernel configuration file, which may be gzipped like /proc/config.gz.
 func readKConfig(path string) (string, error) {
 	file, _, err := openRegular(path)
 	if err != nil {

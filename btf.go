@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// GetBTFFDByID returns a new file descriptor, which is the caller's to close, of the BTF with that id
-// in the kernel. With an error, it is negative.
+// GetBTFFDByID returns a new file descriptor of the kernel's BTF with that id. The caller must close it. After an
+// error, it is negative.
 //
 // Implements: bpf_btf_get_fd_by_id
 func GetBTFFDByID(id uint32) (int, error) {
@@ -19,8 +19,8 @@ func GetBTFFDByID(id uint32) (int, error) {
 	return int(fd), failedf(codeOf(fd), "get BTF %d", id)
 }
 
-// BTFFD returns the descriptor, which belongs to the module, of the object's BTF in the kernel. If the
-// object has none there, as before the load, the descriptor is -1 and errors.Is(err, syscall.ENOENT) holds.
+// BTFFD returns the descriptor of the object's BTF in the kernel. It belongs to the module. If the object has no BTF
+// in the kernel, as before the load, the descriptor is -1 and the error is syscall.ENOENT (errors.Is).
 //
 // Implements: bpf_object__btf_fd
 func (m *Module) BTFFD() (int, error) {

@@ -16,25 +16,26 @@ import (
 	"syscall"
 )
 
-// btfTypes are the types of BTF, each checked by itself.
+// btfTypes are the types of a BTF.
 type btfTypes struct {
-	data    []byte // of types
+	data    []byte // the type section
 	strings []byte
-	// offsets is where the type of each id begins.
+	// offsets has the start of each type in data, by id.
 	offsets []uint32
-	// sections are the DATASECs.
+	// sections are the ids of the DATASECs.
 	sections []uint32
-	// values and references are what is known of the types that each type contains, and that it refers to.
+	// values and references have, by id, the extent of the tree of types that a type contains, and of the tree that it
+	// refers to.
 	values, references []btfExtent
 }
 
-// A btfExtent is how large the tree is below a type. While the tree is walked, its depth is negative.
+// A btfExtent is the size of the tree below a type. depth is 0 before the tree is walked and negative during the walk.
 type btfExtent struct {
 	depth int16
 	parts int32
 }
 
-// The kinds of BTF's types.
+// btfKind is the kind of a BTF type.
 type btfKind uint8
 
 const (
@@ -61,8 +62,8 @@ const (
 
 const btfMagic = 0xeb9f
 
-// btfTail is the size in bytes of what follows the 12 bytes that each kind of type begins with: as many times as the
-// type says, if it is one of those that have a number of parts.
+// btfTail describes, for each kind of type, what follows the first 12 bytes: size bytes, once or, if parts is true,
+// for each of the type's parts (members, values, parameters, variables).
 var btfTail = [...]struct {
 	size  int
 	parts bool
@@ -72,7 +73,7 @@ var btfTail = [...]struct {
 	btfVar: {4, false}, btfDatasec: {12, true}, btfFloat: {}, btfDeclTag: {4, false}, btfTypeTag: {}, btfEnum64: {12, true},
 }
 
-// checkBTF checks the content of a .BTF section or of a file with the kernel's types.
+// checkBTF parses and checks the content of a .BTF section or of a file with the kernel's BTF.
 func checkBTF(data []byte) (*btfTypes, error) {
 	order := binary.NativeEndian
 	if len(data) < 24 || order.Uint16(data) != btfMagic {
@@ -134,10 +135,10 @@ func checkBTF(data []byte) (*btfTypes, error) {
 	return b, nil
 }
 
-// checkBTFFile checks the kernel's types in the file that was opened at path.
+// checkBTFFile checks the kernel's BTF in file, which was opened at path.
 func checkBTFFile(path string, file *os.File) error {
 	if strings.HasPrefix(filepath.Clean(path), "/sys/kernel/btf/") {
-		return nil // the kernel made it
+		return nil // made by the kernel
 	}
 	data, err := readBTF(file)
 	if err != nil {
@@ -149,7 +150,7 @@ func checkBTFFile(path string, file *os.File) error {
 	return nil
 }
 
-// readBTF reads BTF as libbpf's btf__parse does: by itself, or in a section of an ELF file.
+// readBTF reads BTF as libbpf's btf__parse does: raw, or in a section of an ELF file.
 func readBTF(file *os.File) ([]byte, error) {
 	image, err := elf.NewFile(file)
 	if format := (*elf.FormatError)(nil); errors.As(err, &format) || errors.Is(err, io.EOF) {
@@ -176,13 +177,13 @@ func readBTF(file *os.File) ([]byte, error) {
 	return data, nil
 }
 
-// word returns a field of 4 bytes of a type: 0 is the name's offset, 4 the kind and the number of parts, 8 the size or
-// the id of a type.
+// word returns the 4 bytes at an offset of a type: at 0 the offset of its name, at 4 its kind and number of parts, at
+// 8 its size or the id of another type.
 func (b *btfTypes) word(id uint32, at int) uint32 {
 	return binary.NativeEndian.Uint32(b.data[int(b.offsets[id])+at:])
 }
 
-// kind returns the kind of a type; 0 for void, whose id is 0.
+// kind returns the kind of a type. For void, whose id is 0, it returns 0.
 func (b *btfTypes) kind(id uint32) btfKind {
 	if id == 0 {
 		return 0
@@ -190,7 +191,7 @@ func (b *btfTypes) kind(id uint32) btfKind {
 	return btfKind(b.word(id, 4) >> 24 & 31)
 }
 
-// parts returns how many members, parameters and the like a type has.
+// parts returns a type's number of members, values, parameters or variables.
 func (b *btfTypes) parts(id uint32) int {
 	return int(b.word(id, 4) & 0xffff)
 }
@@ -290,7 +291,7 @@ func (b *btfTypes) isNumber(id uint32) bool {
 	return false
 }
 
-// contained calls visit with the types that a type consists of.
+// contained calls visit for the types that a type directly contains, until visit returns false.
 func (b *btfTypes) contained(id uint32, visit func(uint32) bool) bool {
 	switch b.kind(id) {
 	case btfTypedef, btfVolatile, btfConst, btfRestrict, btfTypeTag:
@@ -307,7 +308,8 @@ func (b *btfTypes) contained(id uint32, visit func(uint32) bool) bool {
 	return true
 }
 
-// referred calls visit with the types that a type which isn't a struct or union refers to.
+// referred calls visit for the types that a type directly refers to, until visit returns false. It skips structs and
+// unions.
 func (b *btfTypes) referred(id uint32, visit func(uint32) bool) bool {
 	switch b.kind(id) {
 	case btfPointer, btfTypedef, btfVolatile, btfConst, btfRestrict, btfTypeTag:
@@ -325,7 +327,8 @@ func (b *btfTypes) referred(id uint32, visit func(uint32) bool) bool {
 	return true
 }
 
-// measure reports whether the tree below a type has an end and is of a size to be walked, and records it.
+// measure reports whether the tree below a type is finite and small enough to be walked, and records its extent in
+// known. each is contained or referred.
 func (b *btfTypes) measure(known []btfExtent, id uint32, each func(uint32, func(uint32) bool) bool, depth int) bool {
 	if known[id].depth > 0 {
 		return true
@@ -350,7 +353,7 @@ func (b *btfTypes) measure(known []btfExtent, id uint32, each func(uint32, func(
 	return ok
 }
 
-// plain returns the type that is qualified or named by a type.
+// plain returns a type without its typedefs and qualifiers.
 func (b *btfTypes) plain(id uint32) uint32 {
 	for {
 		switch b.kind(id) {
@@ -362,7 +365,7 @@ func (b *btfTypes) plain(id uint32) uint32 {
 	}
 }
 
-// sizeOf returns the size in bytes of what has a type; false if it has none.
+// sizeOf returns the size in bytes of a value of a type, or false if the type has no size.
 func (b *btfTypes) sizeOf(id uint32) (uint64, bool) {
 	elements := uint64(1)
 	for range maxTypeDepth {
@@ -394,8 +397,8 @@ func (b *btfTypes) variables(id uint32) []uint32 {
 	return list
 }
 
-// checkMap checks the definition of a map in .maps: a struct with a member that points to an array, whose length is the
-// map's type.
+// checkMap checks the definition of a map in .maps. It is a struct; its member "type" is a pointer to an array whose
+// length is the map's type.
 func (b *btfTypes) checkMap(variable uint32) error {
 	def := b.plain(b.word(variable, 8))
 	if b.kind(def) != btfStruct {
@@ -438,7 +441,7 @@ func (b *btfTypes) checkStructOps(variable uint32) error {
 	return nil
 }
 
-// slice returns size bytes of data from offset on; false if it has less.
+// slice returns size bytes of data from offset on, or false if data is shorter.
 func slice(data []byte, offset, size uint64) ([]byte, bool) {
 	if offset > uint64(len(data)) || size > uint64(len(data))-offset {
 		return nil, false
@@ -446,7 +449,7 @@ func slice(data []byte, offset, size uint64) ([]byte, bool) {
 	return data[offset : offset+size], true
 }
 
-// stringAt returns the string that begins at an offset of a table; false if there is none.
+// stringAt returns the zero-terminated string at an offset of a table, or false if there is none.
 func stringAt(table []byte, offset uint32) (string, bool) {
 	if uint64(offset) >= uint64(len(table)) {
 		return "", false
