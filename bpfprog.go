@@ -31,8 +31,8 @@ type BPFProg struct {
 	name, section string
 	// pinPath is guarded by the object's lock.
 	pinPath string
-	// links is how many links are the program's. A link refers to it, and not to the program, so that it keeps no
-	// module that was dropped.
+	// links counts the program's links. It is a pointer so that a link can refer to it without keeping the program,
+	// and thereby the module, alive.
 	links *atomic.Int32
 }
 
@@ -54,7 +54,7 @@ func (p *BPFProg) GetModule() *Module {
 	return p.module
 }
 
-// in returns the object that the program belongs to; for nil and the zero value, one that is closed.
+// in returns the object that the program belongs to. For a nil or zero program, it returns one that is closed.
 func (p *BPFProg) in() *object {
 	return p.GetModule().in()
 }
@@ -120,15 +120,15 @@ func (p *BPFProg) GetType() BPFProgType {
 	return get(&p.in().guard, func() BPFProgType { return BPFProgType(C.bpf_program__type(p.c)) })
 }
 
-// SetAutoload sets whether the program is loaded with its object, which it is unless its section's
-// name begins with "?". It must be called before the load; after [Module.Prepare] it can turn the loading off, but
-// not on: EBUSY.
+// SetAutoload sets whether the program is loaded with its object. The default is true, unless the section's name
+// begins with "?". It must be called before the load. After [Module.Prepare], loading can be turned off, but not on:
+// the error is then syscall.EBUSY (errors.Is).
 //
 // Implements: bpf_program__set_autoload
 func (p *BPFProg) SetAutoload(autoload bool) error {
 	return p.changeBeforeLoad(fmt.Sprintf("set autoload of program %q", p.Name()), func() error {
-		// bpf_object__relocate of libbpf 1.7 has relocated only those that load, and find_kernel_btf_id has the
-		// kernel's BTF only if one of them needs it.
+		// bpf_object__relocate of libbpf 1.7 has relocated only the programs that load, and the kernel's BTF, which
+		// find_kernel_btf_id reads, was loaded only if one of these needs it.
 		if autoload && p.in().stage == prepared && !bool(C.bpf_program__autoload(p.c)) {
 			return syscall.EBUSY
 		}
@@ -136,15 +136,14 @@ func (p *BPFProg) SetAutoload(autoload bool) error {
 	})
 }
 
-// Autoload tells whether the program is loaded with its object.
+// Autoload reports whether the program is loaded with its object.
 //
 // Implements: bpf_program__autoload
 func (p *BPFProg) Autoload() bool {
 	return get(&p.in().guard, func() bool { return bool(C.bpf_program__autoload(p.c)) })
 }
 
-// SetAutoattach sets whether [Module.AttachPrograms] attaches the program, which it does unless told
-// otherwise.
+// SetAutoattach sets whether [Module.AttachPrograms] attaches the program. The default is true.
 //
 // Implements: bpf_program__set_autoattach
 func (p *BPFProg) SetAutoattach(autoattach bool) {
@@ -155,22 +154,23 @@ func (p *BPFProg) SetAutoattach(autoattach bool) {
 	C.bpf_program__set_autoattach(p.c, C.bool(autoattach))
 }
 
-// Autoattach tells whether [Module.AttachPrograms] attaches the program.
+// Autoattach reports whether [Module.AttachPrograms] attaches the program.
 //
 // Implements: bpf_program__autoattach
 func (p *BPFProg) Autoattach() bool {
 	return get(&p.in().guard, func() bool { return bool(C.bpf_program__autoattach(p.c)) })
 }
 
-// SetType sets the program's type, before the load. To give another type to a program for tracing, for LSM or to an
-// extension, it needs libbpf 1.2.
+// SetType sets the program's type. It must be called before the load. To change the type of a tracing or LSM program
+// or of an extension, it needs libbpf 1.2.
 //
 // Implements: bpf_program__set_type
 func (p *BPFProg) SetType(progType BPFProgType) error {
 	return p.changeBeforeLoad(fmt.Sprintf("set type of program %q to %v", p.Name(), progType), func() error {
 		switch before := BPFProgType(C.bpf_program__type(p.c)); before {
 		case BPFProgTypeTracing, BPFProgTypeLsm, BPFProgTypeExt:
-			// Older ones look for its target all the same, in the kernel's BTF that only those types need.
+			// Older versions still look up the program's target, in the kernel's BTF, which they load for those types
+			// only.
 			if err := needLibbpf(1, 2, "bpf_program__set_type of a program for tracing"); before != progType && err != nil {
 				return err
 			}
@@ -186,14 +186,14 @@ func (p *BPFProg) SetProgramType(progType BPFProgType) {
 	_ = p.SetType(progType)
 }
 
-// ExpectedAttachType returns the kind of hook that the program is for.
+// ExpectedAttachType returns the type of hook that the program is for.
 //
 // Implements: bpf_program__expected_attach_type
 func (p *BPFProg) ExpectedAttachType() BPFAttachType {
 	return get(&p.in().guard, func() BPFAttachType { return BPFAttachType(C.bpf_program__expected_attach_type(p.c)) })
 }
 
-// SetExpectedAttachType sets the kind of hook that the program is for, before the load.
+// SetExpectedAttachType sets the type of hook that the program is for. It must be called before the load.
 //
 // Implements: bpf_program__set_expected_attach_type
 func (p *BPFProg) SetExpectedAttachType(attachType BPFAttachType) error {
@@ -209,9 +209,9 @@ func (p *BPFProg) SetAttachType(attachType BPFAttachType) {
 	_ = p.SetExpectedAttachType(attachType)
 }
 
-// SetAttachTarget sets what a tracing program is attached to, before the load: the function
-// attachFuncName of the kernel or, if attachProgFD isn't 0, of the BPF program that it is a
-// descriptor of.
+// SetAttachTarget sets the function that a tracing program is attached to. If attachProgFD is 0, it is the kernel
+// function attachFuncName, otherwise the function of that name of the BPF program with the descriptor attachProgFD. It
+// must be called before the load.
 //
 // Implements: bpf_program__set_attach_target
 func (p *BPFProg) SetAttachTarget(attachProgFD int, attachFuncName string) error {
@@ -229,8 +229,7 @@ func (p *BPFProg) SetAttachTarget(attachProgFD int, attachFuncName string) error
 	})
 }
 
-// Pin keeps the loaded program in a BPF file system. A relative path is taken from the working
-// directory.
+// Pin pins the loaded program in a BPF file system. A relative path starts at the working directory.
 //
 // Implements: bpf_program__pin
 func (p *BPFProg) Pin(path string) error {
@@ -270,7 +269,7 @@ func (p *BPFProg) Unpin(path string) error {
 	})
 }
 
-// PinPath returns where [BPFProg.Pin] pinned the program; the empty string if it isn't pinned.
+// PinPath returns the path where [BPFProg.Pin] has pinned the program, or the empty string.
 func (p *BPFProg) PinPath() string {
 	return get(&p.in().guard, func() string { return p.pinPath })
 }
@@ -282,8 +281,9 @@ func (p *BPFProg) GetPinPath() string {
 	return p.PinPath()
 }
 
-// loaded returns the descriptor of the program, while the object is in use or locked. That of one that isn't loaded is
-// negative, which means something else to the kernel: "detach" to XDP, "whatever is there" when detaching.
+// loaded returns the program's descriptor, or an error if the program isn't loaded. The caller keeps the object open
+// or locked. A negative descriptor must not reach the kernel, where it has another meaning: "detach" for XDP, "any
+// program" for detaching.
 func (p *BPFProg) loaded() (C.int, error) {
 	fd := C.bpf_program__fd(p.c)
 	if fd < 0 {
@@ -292,7 +292,7 @@ func (p *BPFProg) loaded() (C.int, error) {
 	return fd, nil
 }
 
-// changeBeforeLoad runs a call that changes the program, and must be made before the load.
+// changeBeforeLoad runs a call that changes the program and must be made before the load.
 func (p *BPFProg) changeBeforeLoad(what string, call func() error) error {
 	return p.in().change(what, func() error { return p.in().stage.beforeLoad(call()) })
 }

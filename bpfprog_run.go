@@ -18,26 +18,26 @@ import (
 // RunFlag is an option of [BPFProg.Run].
 type RunFlag uint32
 
-// RunOpts are what [BPFProg.Run] gives to a program and gets from it (struct bpf_test_run_opts). Sizes
-// are in bytes. A size of 0 stands for the length of its slice, another one is at most the slice's capacity.
+// RunOpts are the inputs and results of [BPFProg.Run] (struct bpf_test_run_opts). Sizes are in bytes. A size of 0
+// means the length of its slice; other sizes must not exceed the slice's capacity.
 type RunOpts struct {
-	DataIn      []byte // the packet
-	DataOut     []byte // room for what becomes of it; afterwards as long as that
+	DataIn      []byte // packet
+	DataOut     []byte // buffer for the packet after the run; Run sets its length
 	DataSizeIn  uint32
-	DataSizeOut uint32 // after ENOSPC, what DataOut needs
-	CtxIn       []byte // the program's context, which a program of type BPFProgTypeSyscall can change
-	CtxOut      []byte // room for what becomes of it; afterwards as long as that
+	DataSizeOut uint32 // after ENOSPC, the size that DataOut needs
+	CtxIn       []byte // the program's context; a program of type BPFProgTypeSyscall can write to it
+	CtxOut      []byte // buffer for the context after the run; Run sets its length
 	CtxSizeIn   uint32
-	CtxSizeOut  uint32        // after ENOSPC, what CtxOut needs
-	RetVal      uint32        // what the program returned
-	Repeat      int           // how often it runs; 0 means once
-	Duration    time.Duration // what one run took, on average
+	CtxSizeOut  uint32        // after ENOSPC, the size that CtxOut needs
+	RetVal      uint32        // the program's return value
+	Repeat      int           // number of runs; 0 means one
+	Duration    time.Duration // average duration of a run
 	Flags       RunFlag
 	CPU         uint32
 	BatchSize   uint32 // with RunFlagXDPLiveFrames
 }
 
-// A runBuffer is a slice of RunOpts, and how many bytes of it the kernel is given.
+// A runBuffer is a slice of RunOpts and the number of its bytes that are passed to the kernel.
 type runBuffer struct {
 	name string
 	data []byte
@@ -55,7 +55,7 @@ func newRunBuffer(name string, data []byte, size uint32) (runBuffer, error) {
 	return runBuffer{name, data, C.__u32(n)}, nil
 }
 
-// bytes returns the buffer's address. Without a size, the kernel would write as much as it has: there is none then.
+// bytes returns the buffer's address. It is nil if the size is 0, because the kernel would then write without a limit.
 func (b *runBuffer) bytes() *C.char {
 	if b.size == 0 {
 		return nil
@@ -63,8 +63,8 @@ func (b *runBuffer) bytes() *C.char {
 	return bytesC(b.data)
 }
 
-// took sets an output's length to the size that the kernel had for it. If that was more than there was room for, it
-// returns an error and sets size.
+// took sets an output's length to the size that the kernel reports in needed. If the buffer was too small for that, it
+// sets size to needed and returns an error.
 func (b *runBuffer) took(needed C.__u32, data *[]byte, size *uint32) error {
 	if b.size == 0 {
 		return nil
@@ -77,16 +77,16 @@ func (b *runBuffer) took(needed C.__u32, data *[]byte, size *uint32) error {
 	return fmt.Errorf("%s has room for %d bytes of %d: %w", b.name, b.size, needed, syscall.ENOSPC)
 }
 
-// Run runs the loaded program once or more, without attaching it. What kinds of programs the kernel
-// can do that with, and what they need, its documentation says (BPF_PROG_TEST_RUN); for the others,
-// errors.Is(err, errors.ErrUnsupported) holds. If DataOut or CtxOut is too small, errors.Is(err,
-// syscall.ENOSPC) does: the program ran, RetVal and Duration are set, the slice has what it had room for, and
-// its size field has the size that it needs.
+// Run runs the loaded program once or more, without attaching it (BPF_PROG_TEST_RUN). The kernel's documentation lists
+// the program types that can be run and what they need. For other types, the error is errors.ErrUnsupported
+// (errors.Is). If DataOut or CtxOut is too small, the error is syscall.ENOSPC: the program has run, RetVal and
+// Duration are set, the slice contains as many bytes as it had room for, and its size field is set to the size that it
+// needs.
 //
 // Implements: bpf_prog_test_run_opts
 func (p *BPFProg) Run(opts *RunOpts) error {
 	what := fmt.Sprintf("run program %q", p.Name())
-	// The module can be used, and closed, while the program runs.
+	// A descriptor of its own allows other calls, and closing the module, while the program runs.
 	fd, err := p.duplicate()
 	if err != nil {
 		return failed(err, what)
@@ -118,7 +118,7 @@ func (p *BPFProg) Run(opts *RunOpts) error {
 	}
 	opts.RetVal = uint32(c.retval)
 	opts.Duration = time.Duration(c.duration)
-	// The kernel writes the context after the data, if that had room.
+	// The kernel writes the context only if the data had room.
 	if short := dataOut.took(c.data_size_out, &opts.DataOut, &opts.DataSizeOut); short != nil {
 		err = short
 	} else if short := ctxOut.took(c.ctx_size_out, &opts.CtxOut, &opts.CtxSizeOut); short != nil {

@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// A LibbpfErrno is a code of libbpf's own, beyond the kernel's. Errors wrap it: compare by
-// errors.Is. The same number as a syscall.Errno is found as well.
+// A LibbpfErrno is an error code of libbpf beyond the kernel's. Errors wrap it: compare by errors.Is, which also
+// matches the syscall.Errno of the same number.
 type LibbpfErrno int
 
 // libbpf's own codes.
@@ -53,7 +53,7 @@ func (e LibbpfErrno) Is(target error) bool {
 	return target == syscall.Errno(e)
 }
 
-// notSupported is the kernel's ENOTSUPP, which has no text in Go and isn't ENOTSUP.
+// notSupported is the kernel's ENOTSUPP. It is not ENOTSUP, and package syscall has no text for it.
 type notSupported struct{}
 
 const enotsupp = syscall.Errno(524)
@@ -66,7 +66,7 @@ func (notSupported) Is(target error) bool {
 	return target == errors.ErrUnsupported || target == enotsupp
 }
 
-// verifierLog takes apart the message in which libbpf prints a rejected program's log.
+// verifierLog parses the message in which libbpf prints a rejected program's log.
 func verifierLog(msg string) (program, log string, ok bool) {
 	msg, ok = strings.CutPrefix(msg, "prog '")
 	if !ok {
@@ -79,30 +79,30 @@ func verifierLog(msg string) (program, log string, ok bool) {
 	return program, strings.TrimSuffix(log, "-- END PROG LOAD LOG --"), true
 }
 
-// A VerifierError is the kernel's refusal of a program. errors.As finds it in the error of
-// [Module.BPFLoadObject]; it wraps the kernel's code.
+// A VerifierError is the rejection of a program by the kernel. errors.As finds it in the error of
+// [Module.BPFLoadObject]. It wraps the kernel's error code.
 type VerifierError struct {
 	// Program is the name of the program.
 	Program string
-	// Log is the verifier's log, whole.
+	// Log is the verifier's complete log.
 	Log string
 
 	err error
 }
 
-// verifierLines is how many of the log's last lines [VerifierError.Error] shows.
+// verifierLines is the number of the log's last lines that [VerifierError.Error] shows.
 const verifierLines = 4
 
-// Error names the program and the reason, and ends in the last lines of the log; where the kernel explains
-// itself behind them (Linux 7.3), in the explanation and the line of the source.
+// Error returns the program's name, the reason, and the last lines of the log. If the verifier has explained its decision
+// at the end of the log (Linux 7.3), the explanation and the line of the source follow.
 func (e *VerifierError) Error() string {
 	if e == nil {
-		return "<nil>" // as package fmt prints it
+		return "<nil>" // as package fmt prints a nil error
 	}
 	var lines []string
 	for line := range strings.Lines(e.Log) {
 		line = strings.TrimSpace(line)
-		// The log closes with statistics, which don't say what is wrong.
+		// The log's last lines are statistics, which don't help to find the cause.
 		if line != "" && !strings.HasPrefix(line, "processed ") && !strings.HasPrefix(line, "verification time ") {
 			lines = append(lines, line)
 		}
@@ -127,7 +127,7 @@ func (e *VerifierError) Error() string {
 	return text
 }
 
-// Unwrap returns the kernel's code.
+// Unwrap returns the kernel's error code.
 func (e *VerifierError) Unwrap() error {
 	if e == nil {
 		return nil

@@ -34,11 +34,11 @@ func LibbpfVersionString() string {
 	return fmt.Sprintf("v%d.%d", MajorVersion(), MinorVersion())
 }
 
-// possibleCPUs is what NumPossibleCPUs has found; it never changes.
+// possibleCPUs caches the result of NumPossibleCPUs, which never changes.
 var possibleCPUs atomic.Int32
 
-// NumPossibleCPUs returns the number of CPUs that the kernel may ever have online, which is the
-// number of values that an element of a per-CPU map has.
+// NumPossibleCPUs returns the number of CPUs that can ever be online in this kernel. An element of a per-CPU map has
+// that many values.
 //
 // Implements: libbpf_num_possible_cpus
 func NumPossibleCPUs() (int, error) {
@@ -57,8 +57,7 @@ func NumPossibleCPUs() (int, error) {
 	return int(n), nil
 }
 
-// LibbpfStrictMode selects what libbpf before 1.0 could do in the way of 1.0 (enum
-// libbpf_strict_mode).
+// LibbpfStrictMode selects behaviour of libbpf 1.0 in older versions (enum libbpf_strict_mode).
 type LibbpfStrictMode uint32
 
 // The modes.
@@ -73,7 +72,7 @@ const (
 	LibbpfStrictModeMapDefinitions    LibbpfStrictMode = C.LIBBPF_STRICT_MAP_DEFINITIONS
 )
 
-// String returns the mode's name in C; that of [LibbpfStrictModeNone] for a value that isn't known.
+// String returns the mode's name in C, or the name of [LibbpfStrictModeNone] for an unknown value.
 func (b LibbpfStrictMode) String() string {
 	switch b {
 	case LibbpfStrictModeAll:
@@ -94,7 +93,7 @@ func (b LibbpfStrictMode) String() string {
 	return "LIBBPF_STRICT_NONE"
 }
 
-// SetStrictMode does nothing: libbpf is strict since 1.0.
+// SetStrictMode has no effect: libbpf is always strict since 1.0.
 //
 // Implements: libbpf_set_strict_mode
 func SetStrictMode(mode LibbpfStrictMode) {
