@@ -15,8 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BPFProgramTypeIsSupported reports whether the running kernel can load programs of a type, by loading
-// one. Without the rights to do so, or descriptors, the answer is an error: EPERM, EMFILE.
+// BPFProgramTypeIsSupported reports whether the running kernel can load programs of a type, by loading one. If the
+// thread lacks the rights for that, the error is syscall.EPERM (errors.Is); if the process lacks descriptors, it is
+// syscall.EMFILE.
 //
 // Implements: libbpf_probe_bpf_prog_type
 func BPFProgramTypeIsSupported(progType BPFProgType) (bool, error) {
@@ -28,8 +29,9 @@ func probeProgramType(progType BPFProgType) (bool, error) {
 	return answer(result, errno, capabilitiesAfterEPERM(progType))
 }
 
-// BPFMapTypeIsSupported reports whether the running kernel can create maps of a type, by creating one.
-// Without the rights to do so, or descriptors, the answer is an error: EPERM, EMFILE.
+// BPFMapTypeIsSupported reports whether the running kernel can create maps of a type, by creating one. If the thread
+// lacks the rights for that, the error is syscall.EPERM (errors.Is); if the process lacks descriptors, it is
+// syscall.EMFILE.
 //
 // Implements: libbpf_probe_bpf_map_type
 func BPFMapTypeIsSupported(mapType MapType) (bool, error) {
@@ -39,22 +41,22 @@ func BPFMapTypeIsSupported(mapType MapType) (bool, error) {
 	})
 }
 
-// BPFHelperIsSupported reports whether programs of a type can call a helper function on the running
-// kernel, by loading one that does. Without the rights to do so, or descriptors, the answer is an
-// error: EPERM, EMFILE. For the types of programs that can't be tried so (tracing, extensions, LSM,
-// struct_ops) it is ErrUnsupported. The kernel hides some functions from a thread without CAP_PERFMON
-// or CAP_SYS_ADMIN, to which they are not supported then.
+// BPFHelperIsSupported reports whether programs of a type can call a helper function on the running kernel, by loading
+// one that does. If the thread lacks the rights for that, the error is syscall.EPERM (errors.Is); if the process lacks
+// descriptors, it is syscall.EMFILE. libbpf can't probe tracing, extension, LSM and struct_ops programs: the error is
+// errors.ErrUnsupported. The kernel hides some functions from threads without CAP_PERFMON or CAP_SYS_ADMIN; for such a
+// thread, the result is false.
 //
 // Implements: libbpf_probe_bpf_helper
 func BPFHelperIsSupported(progType BPFProgType, funcId BPFFunc) (bool, error) {
 	return probe(fmt.Sprintf("probe helper function %v (%[1]d) of program type %[2]v (%[2]d)", funcId, progType), func() (bool, error) {
 		result, errno := C.libbpf_probe_bpf_helper(C.enum_bpf_prog_type(progType), C.enum_bpf_func_id(funcId), nil)
 		if result == 1 && errno != nil {
-			// The verifier has not named the function in its refusal, perhaps as it was not reached.
+			// The kernel refused the program without naming the function, perhaps before it checked the call.
 			return probeProgramType(progType)
 		}
 		if missing := effective().lacking([]capability{unix.CAP_BPF}); result == 0 && len(missing) != 0 {
-			// The verifier hides most functions from a thread without CAP_BPF, if that may load programs at all.
+			// The verifier hides most functions from a thread without CAP_BPF, if the thread may load programs at all.
 			errno = syscall.EPERM
 		}
 		return answer(result, errno, capabilitiesAfterEPERM(progType))
@@ -69,9 +71,10 @@ func probe(what string, call func() (bool, error)) (supported bool, err error) {
 	return supported, err
 }
 
-// answer returns what a probe of libbpf's (libbpf_probes.c of 1.7.0) has found out, from its result and errno. The
-// result is 0 for each refusal of the kernel; one that is due to the thread or the moment is an error. EPERM in spite of
-// the capabilities is the kernel's answer: it was built or configured so.
+// answer converts the result and errno of a libbpf probe (libbpf_probes.c of 1.7.0). libbpf's result is 0 whenever the
+// kernel refuses. If the refusal is due to the thread's missing capabilities or to a momentary state, answer returns
+// an error. EPERM although the thread has the needed capabilities means that the kernel, by its build or
+// configuration, lacks the feature.
 func answer(result C.int, errno error, needed []capability) (bool, error) {
 	if result > 0 {
 		return true, nil
@@ -91,16 +94,17 @@ func answer(result C.int, errno error, needed []capability) (bool, error) {
 	return false, no
 }
 
-// libbpf (feat_supported() in features.c of 1.7.0) tries what the kernel supports when it needs to know, and remembers the
-// result for the process. A trial that fails for want of a descriptor or of a right counts as a feature that the
-// kernel doesn't have. So what libbpf may try is asked for only when it can succeed.
+// libbpf (feat_supported() in features.c of 1.7.0) probes a kernel feature when it first needs to know, and caches the
+// result for the whole process. If a probe fails for want of a descriptor or a right, libbpf takes the feature for
+// missing from then on. So the following functions refuse a call, or skip a probe, if the probes of libbpf might fail
+// for such a reason.
 
-// loadDescriptors is how many descriptors a load needs beside those of the programs: of the BTF, of a BPF token and the
-// file system that it is from, and for a moment two of a trial and one that libbpf moves away from standard input and
-// output.
+// loadDescriptors is the number of descriptors that a load needs besides those of the programs: for the BTF, a BPF
+// token and the token's file system, and temporarily two for a probe and one that libbpf moves away from the standard
+// streams.
 const loadDescriptors = 6
 
-// checkLoad returns an error if the thread lacks the rights, or the process the descriptors, to load the object.
+// checkLoad returns an error if the thread lacks the rights or the process lacks the descriptors to load the object.
 func (o *object) checkLoad() error {
 	descriptors := loadDescriptors
 	if C.GOLIBBPF_MAPS_HAVE_DESCRIPTORS == 0 {
@@ -152,11 +156,11 @@ func checkDescriptors(n int) error {
 	return nil
 }
 
-// perfLinkAsked is true once libbpf knows whether the kernel has links of perf events.
+// perfLinkAsked is true once libbpf has probed whether the kernel has links of perf events.
 var perfLinkAsked atomic.Bool
 
-// askPerfLink makes libbpf try links of perf events when a program that may need one was loaded, as the thread has the
-// rights for it now. By the time of the attachment it may have given them up.
+// askPerfLink makes libbpf probe links of perf events after the load of a program that may need them. The thread has
+// the rights for the probe now, and may give them up before it attaches.
 func (o *object) askPerfLink() {
 	if perfLinkAsked.Load() {
 		return
@@ -172,12 +176,13 @@ func (o *object) askPerfLink() {
 	}
 }
 
-// trialDescriptors is how many descriptors an attachment needs for what libbpf tries at that moment, and not at the load.
+// trialDescriptors is the number of descriptors that the probes need that libbpf runs at an attachment, not at the
+// load.
 const trialDescriptors = 3
 
-// checkAttach returns an error if libbpf could not try what it tries at the first attachment to a system call or a static
-// tracepoint (bpf_program__attach_ksyscall(), usdt_manager_new() of 1.7.0). Both trials need descriptors; that for system
-// calls needs CAP_PERFMON, as does the attachment itself.
+// checkAttach returns an error if the probes would fail that libbpf runs at the first attachment to a system call or a
+// static tracepoint (bpf_program__attach_ksyscall(), usdt_manager_new() of 1.7.0). Both probes need descriptors. The
+// one for system calls also needs CAP_PERFMON, as the attachment itself does.
 func checkAttach(toSystemCall bool) error {
 	if missing := effective().lacking([]capability{unix.CAP_PERFMON}); toSystemCall && inInitialUserNamespace() && len(missing) != 0 {
 		return fmt.Errorf("the thread does not have %s: %w", namesOf(missing), syscall.EPERM)
@@ -185,10 +190,10 @@ func checkAttach(toSystemCall bool) error {
 	return checkDescriptors(trialDescriptors)
 }
 
-// namesAsked is true once libbpf knows whether the kernel has names of maps.
+// namesAsked is true once libbpf may probe whether the kernel has map names.
 var namesAsked atomic.Bool
 
-// mayNameMaps reports whether libbpf may try names of maps: when the thread can load a program.
+// mayNameMaps reports whether libbpf may probe map names: the probe needs a thread that can load a program.
 func mayNameMaps() bool {
 	if namesAsked.Load() {
 		return true
@@ -200,7 +205,8 @@ func mayNameMaps() bool {
 	return true
 }
 
-// kernelBefore reports whether the running kernel is older than a version. One of unknown version is not.
+// kernelBefore reports whether the running kernel is older than a version. If the kernel's version is unknown, it
+// returns false.
 func kernelBefore(major, minor int) bool {
 	version := kernelVersion()
 	return version[0] < major || version[0] == major && version[1] < minor

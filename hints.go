@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stage is how far an object is on its way into the kernel.
+// A stage is the progress of an object from its opening to its load.
 type stage int
 
 const (
@@ -26,7 +26,8 @@ const (
 	loadFailed
 )
 
-// beforeLoad returns the error of what must be done before the load, with the reason that it is too late if it is.
+// beforeLoad returns the error of a call that must be made before the load. If it was made later, it adds that as the
+// reason.
 func (s stage) beforeLoad(err error) error {
 	if !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.EINVAL) {
 		return err
@@ -42,20 +43,21 @@ func (s stage) beforeLoad(err error) error {
 	return err
 }
 
-// explainRefusal adds to the error of a load why it may have failed.
+// explainRefusal adds a likely reason to the error of a load.
 func (o *object) explainRefusal(err error) {
 	switch e := err.(type) {
 	case *opError:
 		e.err = because(o.refusedLoad(e), e.err)
 	case *VerifierError:
-		// The kernel may refuse a type of program with the log of a verifier that has seen no instruction.
+		// The kernel may refuse a program type before it verifies an instruction. The log then only has the
+		// statistics.
 		if errors.Is(e, syscall.EPERM) && strings.Contains(e.Log, "processed 0 insns") {
 			e.err = because(o.refusedProgram(e.Program), e.err)
 		}
 	}
 }
 
-// refusedLoad says why a load may have failed.
+// refusedLoad returns the likely reason why a load failed, or "".
 func (o *object) refusedLoad(e *opError) string {
 	for _, warning := range e.warnings {
 		if name, ok := between(warning, "prog '", "': BPF program load failed"); ok && errors.Is(e, syscall.EPERM) {
@@ -77,12 +79,12 @@ func (o *object) refusedLoad(e *opError) string {
 		}
 	}
 	if errors.Is(e, syscall.EPERM) {
-		return refusedProgram(BPFProgTypeSocketFilter) // what libbpf tries first
+		return refusedProgram(BPFProgTypeSocketFilter) // libbpf loads one first, as a probe
 	}
 	return ""
 }
 
-// between returns what stands in s behind a prefix and before an end.
+// between returns the part of s between a prefix and the first occurrence of end.
 func between(s, prefix, end string) (string, bool) {
 	s, ok := strings.CutPrefix(s, prefix)
 	if !ok {
@@ -104,7 +106,7 @@ func (o *object) mapByName(name string) *C.struct_bpf_map {
 	return C.bpf_object__find_map_by_name(o.c, nameC)
 }
 
-// refusedProgram says why the kernel may have refused a program by EPERM.
+// refusedProgram returns the likely reason why the kernel refused a program with EPERM, or "".
 func (o *object) refusedProgram(name string) string {
 	c := o.programByName(name)
 	if c == nil {
@@ -113,7 +115,7 @@ func (o *object) refusedProgram(name string) string {
 	return refusedProgram(BPFProgType(C.bpf_program__type(c)))
 }
 
-// refusedProgram says why the kernel may have refused a program of a type by EPERM.
+// refusedProgram returns the likely reason why the kernel refused a program of this type with EPERM.
 func refusedProgram(progType BPFProgType) string {
 	needed := capabilitiesAfterEPERM(progType)
 	text := fmt.Sprintf("programs of type %v need %s, which the thread ", progType, namesOf(needed))
@@ -131,7 +133,7 @@ func refusedProgram(progType BPFProgType) string {
 	return text
 }
 
-// refusedMap says why the kernel may have refused to create a map.
+// refusedMap returns the likely reason why the kernel refused to create a map, or "".
 func refusedMap(err error, info BPFMapInfo) string {
 	switch {
 	case errors.Is(err, syscall.EPERM):
@@ -162,10 +164,10 @@ func notInNames(r rune) bool {
 	return !isLetter && (r < '0' || r > '9') && r != '_' && r != '.'
 }
 
-// maxStackDepth is how many addresses the kernel's stack traces have, unless kernel.perf_event_max_stack says more.
+// maxStackDepth is the default of kernel.perf_event_max_stack: how many addresses a stack trace may have.
 const maxStackDepth = 127
 
-// violations returns what the kernel asks of a map of this type and the map doesn't have.
+// violations returns the kernel's requirements for a map of this type that the map doesn't meet.
 func violations(info BPFMapInfo) (wrong []string) {
 	must := func(ok bool, text string) {
 		if !ok {
@@ -234,7 +236,7 @@ func violations(info BPFMapInfo) (wrong []string) {
 	return wrong
 }
 
-// refusedAttach says why the kernel may have refused to attach a program.
+// refusedAttach returns the likely reason why the kernel refused to attach a program, or "".
 func refusedAttach(linkType LinkType, err error) string {
 	is := func(errnos ...syscall.Errno) bool {
 		for _, errno := range errnos {
@@ -296,7 +298,7 @@ func refusedAttach(linkType LinkType, err error) string {
 	return ""
 }
 
-// refusedEvent says why the kernel may have refused a perf event.
+// refusedEvent returns the likely reason why the kernel refused a perf event.
 func refusedEvent() string {
 	return refusedRight(unix.CAP_PERFMON, "a lockdown, a security module (LSM) or the kernel's build may refuse it")
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A capability is a right that the kernel may ask of the thread which loads a program.
+// A capability is a right of a thread that the kernel may require for loading a program.
 type capability int
 
 func (c capability) String() string {
@@ -29,7 +29,7 @@ func (c capability) String() string {
 	return fmt.Sprintf("capability %d", int(c))
 }
 
-// The types of programs that need more than CAP_BPF; a program of BPFProgTypeExt may extend one of either kind.
+// The program types that need more than CAP_BPF. BPFProgTypeExt is in both lists: it may extend programs of either.
 var (
 	perfmonTypes = []BPFProgType{
 		BPFProgTypeKprobe, BPFProgTypeTracepoint, BPFProgTypePerfEvent, BPFProgTypeRawTracepoint,
@@ -43,8 +43,9 @@ var (
 	}
 )
 
-// capabilitiesFor returns what Linux 5.8 and newer ask for, to load a program of a type. CAP_SYS_ADMIN stands for each,
-// and is what older ones ask for. A program that needs none may still be refused, by kernel.unprivileged_bpf_disabled.
+// capabilitiesFor returns the capabilities that Linux 5.8 and newer require to load a program of a type. CAP_SYS_ADMIN
+// substitutes for all of them, and is what older kernels require. A program that needs no capability may still be
+// refused because of kernel.unprivileged_bpf_disabled.
 func capabilitiesFor(progType BPFProgType) []capability {
 	if progType == BPFProgTypeSocketFilter || progType == BPFProgTypeCgroupSkb {
 		return nil
@@ -59,8 +60,8 @@ func capabilitiesFor(progType BPFProgType) []capability {
 	return list
 }
 
-// capabilitiesAfterEPERM is capabilitiesFor once the kernel has refused a program of the type. For those that need none,
-// it is CAP_BPF: kernel.unprivileged_bpf_disabled isn't 0.
+// capabilitiesAfterEPERM is capabilitiesFor after the kernel has refused a program of the type. For types that need no
+// capability, it returns CAP_BPF: kernel.unprivileged_bpf_disabled is not 0 then.
 func capabilitiesAfterEPERM(progType BPFProgType) []capability {
 	if list := capabilitiesFor(progType); len(list) != 0 {
 		return list
@@ -71,8 +72,8 @@ func capabilitiesAfterEPERM(progType BPFProgType) []capability {
 // A capabilitySet has a bit for each capability.
 type capabilitySet uint64
 
-// effective returns what the thread may use. Loading programs needs it in the initial user namespace; in others the
-// set is empty, though a BPF token may stand for it.
+// effective returns the thread's effective capabilities in the initial user namespace, where the kernel requires them.
+// In other user namespaces the set is empty, though a BPF token may substitute for it.
 func effective() capabilitySet {
 	if !inInitialUserNamespace() {
 		return 0
@@ -85,7 +86,7 @@ func effective() capabilitySet {
 	return capabilitySet(halves[0].Effective) | capabilitySet(halves[1].Effective)<<32
 }
 
-// lacking returns those of the capabilities that are not in the set.
+// lacking returns the capabilities of the list that are not in the set.
 func (s capabilitySet) lacking(capabilities []capability) []capability {
 	has := func(c capability) bool { return s&(1<<c) != 0 }
 	if has(unix.CAP_SYS_ADMIN) {
@@ -97,7 +98,7 @@ func (s capabilitySet) lacking(capabilities []capability) []capability {
 // initialUserNamespace is the inode of the user namespace that the system starts with.
 const initialUserNamespace = 0xEFFFFFFD
 
-// inInitialUserNamespace reports whether the thread is in the initial user namespace. It is true as well where /proc
+// inInitialUserNamespace reports whether the thread is in the initial user namespace. It also returns true if /proc
 // isn't mounted or the kernel has no user namespaces.
 func inInitialUserNamespace() bool {
 	var stat unix.Stat_t
@@ -105,7 +106,7 @@ func inInitialUserNamespace() bool {
 	return err != nil || stat.Ino == initialUserNamespace
 }
 
-// namesOf returns the names of capabilities, or the one that stood for them before Linux 5.8.
+// namesOf returns the names of capabilities or, before Linux 5.8, CAP_SYS_ADMIN.
 func namesOf(capabilities []capability) string {
 	if kernelBefore(5, 8) {
 		return "CAP_SYS_ADMIN"
@@ -117,11 +118,12 @@ func namesOf(capabilities []capability) string {
 	return strings.Join(names, " and ")
 }
 
-// countsLockedMemory reports whether the kernel counts maps and programs against the limit of locked memory.
+// countsLockedMemory reports whether the kernel charges maps and programs to the limit of locked memory.
 func countsLockedMemory() bool { return kernelBefore(5, 11) }
 
-// leaveLockedMemory makes libbpf not touch the limit of locked memory where the kernel doesn't count by it. libbpf finds
-// that out by loading a program (probe_memcg_account() in bpf.c of 1.7.0), and raises the limit if the thread may not do so.
+// leaveLockedMemory keeps libbpf from raising the limit of locked memory where the kernel doesn't charge it. libbpf
+// finds that out by loading a program (probe_memcg_account() in bpf.c of 1.7.0), and raises the limit if the thread
+// may not load one.
 var leaveLockedMemory = sync.OnceFunc(func() {
 	if !countsLockedMemory() {
 		C.golibbpf_leave_memlock()
