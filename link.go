@@ -14,7 +14,7 @@ import (
 	"unsafe"
 )
 
-// LinkType is the kind of attachment that a [BPFLink] was made by.
+// LinkType is the kind of attachment that created a [BPFLink].
 type LinkType int
 
 // The kinds of attachment.
@@ -41,8 +41,8 @@ const (
 	SockMap
 )
 
-// A BPFLink is the attachment of a program to a hook of the kernel. It lasts until [BPFLink.Destroy]
-// or until its module is closed, and beyond that if it is pinned.
+// A BPFLink is the attachment of a program to a hook of the kernel. It ends with [BPFLink.Destroy] or when its module
+// is closed, unless it is pinned.
 //
 // All methods may be called from several goroutines.
 type BPFLink struct {
@@ -51,10 +51,10 @@ type BPFLink struct {
 	handle   *link
 }
 
-// noLink is that of nil and of the zero value.
+// noLink stands for the link of a nil or zero BPFLink. It is closed.
 var noLink = &link{guard: guard{closed: true}}
 
-// in returns the link's C side; for nil and the zero value, one that is closed.
+// in returns the link's C side. For a nil or zero BPFLink, it returns one that is closed.
 func (l *BPFLink) in() *link {
 	if l == nil || l.handle == nil {
 		return noLink
@@ -65,16 +65,16 @@ func (l *BPFLink) in() *link {
 // A link owns the C side of a BPFLink.
 type link struct {
 	guard
-	c *C.struct_bpf_link // nil if the program is attached without a link, which detach undoes
-	// links is the number of its program's links; nil for struct_ops.
+	c *C.struct_bpf_link // nil if the program is attached without a link; detach then detaches it
+	// links counts the links of the link's program; nil for struct_ops.
 	links *atomic.Int32
-	// detach is called when the link is destroyed, instead of libbpf.
+	// detach, if not nil, is called to destroy the link, instead of libbpf's function.
 	detach func() error
-	// name is what errors call the link by.
+	// name is the link's name in errors.
 	name string
 }
 
-// setProgram makes the link one of prog's, of none's if that is nil.
+// setProgram sets the program in whose count the link is included. It may be nil.
 func (l *link) setProgram(prog *BPFProg) {
 	if l.links != nil {
 		l.links.Add(-1)
@@ -86,7 +86,7 @@ func (l *link) setProgram(prog *BPFProg) {
 	}
 }
 
-// destroy frees the link and tells whether it was there to be freed.
+// destroy frees the link. It reports whether the link was open.
 func (l *link) destroy() (bool, error) {
 	if l.lock() != nil {
 		return false, nil
@@ -102,8 +102,8 @@ func (l *link) destroy() (bool, error) {
 
 func (l *link) close() { _, _ = l.destroy() }
 
-// attach makes the module own the link that do, a call of libbpf's, makes of prog, or of a map if that
-// is nil.
+// attach calls do, a function of libbpf that creates a link of prog or, if prog is nil, of a map. The module owns the
+// link.
 func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string, do func() (*C.struct_bpf_link, error)) (*BPFLink, error) {
 	if err := m.in().lock(); err != nil {
 		return nil, failed(err, what)
@@ -123,7 +123,7 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 			}
 			return because(reason, err)
 		}
-		// While the object is locked: what libbpf frees with the object, a link may need.
+		// Under the object's lock: a link may need memory that libbpf frees with the object.
 		var err error
 		link, err = m.newLink(c, prog, linkType, eventName)
 		return err
@@ -138,7 +138,7 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 	return link, nil
 }
 
-// newLink makes the module own a link.
+// newLink returns the handle of a link. The module owns the link.
 func (m *Module) newLink(c *C.struct_bpf_link, prog *BPFProg, linkType LinkType, eventName string) (*BPFLink, error) {
 	return m.own(&link{c: c, name: eventName}, prog, linkType)
 }
@@ -167,8 +167,8 @@ func (l *BPFLink) Destroy() error {
 	return failedf(err, "destroy link to %q", l.in().name)
 }
 
-// DestroyLegacy is [BPFLink.Destroy] for what [BPFProg.AttachCgroupLegacy] attached without a link; it
-// is an error for other links. The link's own type counts, not linkType.
+// DestroyLegacy is [BPFLink.Destroy] for links of [BPFProg.AttachCgroupLegacy]. For other links, it returns an error.
+// The link's own type is compared, not linkType.
 func (l *BPFLink) DestroyLegacy(linkType LinkType) error {
 	if l.in().open() && l.linkType != CgroupLegacy {
 		return failedf(fmt.Errorf("it is no legacy link: %w", syscall.EINVAL), "destroy link to %q", l.in().name)
@@ -184,7 +184,7 @@ func (l *link) open() bool {
 	return true
 }
 
-// useLink admits a call that needs libbpf's link. If it returns nil, exit must be called.
+// useLink starts a call that needs libbpf's link. If it returns nil, the caller must call exit.
 func (l *link) useLink() error {
 	if err := l.enter(); err != nil {
 		return err
@@ -198,8 +198,8 @@ func (l *link) useLink() error {
 
 var errNoLink = fmt.Errorf("the program is attached without a link: %w", errors.ErrUnsupported)
 
-// FileDescriptor returns the link's file descriptor, which belongs to the link; -1 once it is
-// destroyed, and if there is no link ([BPFProg.AttachCgroupLegacy]).
+// FileDescriptor returns the link's file descriptor, which belongs to the link. It is -1 once the link is destroyed,
+// and if the program is attached without a link ([BPFProg.AttachCgroupLegacy]).
 //
 // Implements: bpf_link__fd
 func (l *BPFLink) FileDescriptor() int {
@@ -217,8 +217,7 @@ func (l *BPFLink) GetFd() int {
 	return l.FileDescriptor()
 }
 
-// Pin keeps the link in a BPF file system: it stays attached when the process ends. The path must
-// not exist.
+// Pin pins the link in a BPF file system: the program stays attached when the process ends. The path must not exist.
 //
 // Implements: bpf_link__pin
 func (l *BPFLink) Pin(pinPath string) error {
@@ -232,7 +231,7 @@ func (l *BPFLink) Pin(pinPath string) error {
 	})
 }
 
-// Unpin removes the link from the BPF file system. It stays attached until it is destroyed.
+// Unpin removes the link from the BPF file system. The program stays attached until the link is destroyed.
 //
 // Implements: bpf_link__unpin
 func (l *BPFLink) Unpin() error {
@@ -241,7 +240,7 @@ func (l *BPFLink) Unpin() error {
 	})
 }
 
-// PinPath returns where the link is pinned; the empty string if it isn't.
+// PinPath returns the path where the link is pinned, or the empty string.
 //
 // Implements: bpf_link__pin_path
 func (l *BPFLink) PinPath() string {
@@ -252,8 +251,8 @@ func (l *BPFLink) PinPath() string {
 	return C.GoString(C.bpf_link__pin_path(l.in().c))
 }
 
-// UpdateProgram puts prog, a loaded program of the same type, in the place of the one that is
-// attached, without a gap. Links of cgroups, network namespaces, XDP and some more can do that.
+// UpdateProgram replaces the attached program by prog, a loaded program of the same type, without a gap. Links of
+// cgroups, network namespaces, XDP and some others support that.
 //
 // Implements: bpf_link__update_program
 func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
@@ -277,9 +276,8 @@ func (l *BPFLink) UpdateProgram(prog *BPFProg) error {
 	})
 }
 
-// UpdateMap puts bpfMap, a loaded struct_ops map, in the place of the one that is attached. The
-// map needs the flag BPF_F_LINK, and the link must be that of a struct_ops map. It needs libbpf 1.2 and Linux
-// 6.4.
+// UpdateMap replaces the attached struct_ops map by bpfMap, a loaded struct_ops map with the flag BPF_F_LINK. The link
+// must be that of a struct_ops map. It needs libbpf 1.2 and Linux 6.4.
 //
 // Implements: bpf_link__update_map
 func (l *BPFLink) UpdateMap(bpfMap *BPFMap) error {
@@ -297,7 +295,7 @@ func (l *BPFLink) UpdateMap(bpfMap *BPFMap) error {
 	defer bpfMap.guard.exit()
 	return l.change(what, func() error {
 		if l.linkType != StructOps {
-			// For which libbpf would take the link nevertheless.
+			// libbpf would treat any link as one of a struct_ops map.
 			return fmt.Errorf("it is no link of a struct_ops map: %w", syscall.EINVAL)
 		}
 		return codeOf(C.bpf_link__update_map(l.in().c, bpfMap.c))
@@ -314,14 +312,14 @@ func (l *BPFLink) change(what string, call func() error) error {
 	})
 }
 
-// A BPFLinkReader reads the output of an iterator, once through. It is an [io.ReadCloser]; one
-// goroutine may read while others close it.
+// A BPFLinkReader reads the output of one run of an iterator. It is an [io.ReadCloser]. One goroutine may read while
+// others call Close.
 type BPFLinkReader struct {
 	file *os.File
 }
 
-// Reader starts the iterator that the link was made for ([BPFProg.AttachGeneric] of a program in a
-// section "iter/…") and returns its output.
+// Reader starts a run of the link's iterator and returns its output. The link must be one of an iterator program
+// ([BPFProg.AttachGeneric] of a program in a section "iter/…", or [BPFProg.AttachIter]).
 //
 // Implements: bpf_iter_create
 func (l *BPFLink) Reader() (*BPFLinkReader, error) {
@@ -337,7 +335,7 @@ func (l *BPFLink) Reader() (*BPFLinkReader, error) {
 	return &BPFLinkReader{file: os.NewFile(uintptr(fd), "bpf_iter")}, nil
 }
 
-// Read runs the iterator's program until p is full or the iteration is over, which is [io.EOF].
+// Read runs the iterator's program until p is full or the iteration is complete. At the end, it returns [io.EOF].
 func (r *BPFLinkReader) Read(p []byte) (n int, err error) {
 	if r == nil || r.file == nil {
 		return 0, failed(os.ErrClosed, "read iterator")

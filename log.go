@@ -16,30 +16,30 @@ import (
 	"sync/atomic"
 )
 
-// Levels of libbpf's messages, as [Callbacks] get them.
+// The levels of libbpf's messages, as passed to [Callbacks].
 const (
 	LibbpfWarnLevel  = int(C.LIBBPF_WARN)
 	LibbpfInfoLevel  = int(C.LIBBPF_INFO)
 	LibbpfDebugLevel = int(C.LIBBPF_DEBUG)
 )
 
-// noLevel is below every level.
+// noLevel is lower than every level: no message is wanted.
 const noLevel = -1
 
-// Callbacks get libbpf's messages. They are called on the goroutine whose call libbpf is busy
-// with, perhaps on several at once, and must not call methods of the module that this call is
-// for. One that panics makes that call return an error.
+// Callbacks receive libbpf's messages. They are called on the goroutine that is in a call of libbpf, possibly on
+// several goroutines at once. They must not call methods of the module that the call is for. If one panics, the call
+// returns an error.
 type Callbacks struct {
-	// Log gets each message, of every level, with its line feed. If nil, warnings are printed
-	// to stderr, as they are by default.
+	// Log receives each message of every level, including its line feed. If it is nil, warnings are printed to stderr,
+	// as by default.
 	Log func(level int, msg string)
 
-	// LogFilters are asked before Log. A message is dropped as soon as one returns true.
+	// LogFilters are called before Log. If one returns true, the message is dropped.
 	LogFilters []func(libLevel int, msg string) bool
 }
 
-// SetLoggerCbs sends libbpf's messages to cbs, for the whole process, instead of where they went
-// before. It may be called at any time, from any goroutine.
+// SetLoggerCbs sets the receiver of libbpf's messages, for the whole process. It may be called at any time, from any
+// goroutine.
 //
 // Implements: libbpf_set_print
 func SetLoggerCbs(cbs Callbacks) {
@@ -51,13 +51,11 @@ func SetLoggerCbs(cbs Callbacks) {
 	setSink(s)
 }
 
-// SetLogger sends libbpf's messages to logger, for the whole process: its warnings as
-// [slog.LevelWarn], what it informs of as [slog.LevelInfo], its debug messages as
-// [slog.LevelDebug]. A nil logger brings back the default: warnings go to stderr, or what the
-// environment variable LIBBPF_LOG_LEVEL (warn, info or debug) asks for.
+// SetLogger sends libbpf's messages to logger, for the whole process: warnings as [slog.LevelWarn], information as
+// [slog.LevelInfo], debug messages as [slog.LevelDebug]. A nil logger restores the default: warnings are printed to
+// stderr, or the levels that the environment variable LIBBPF_LOG_LEVEL (warn, info or debug) selects.
 //
-// Which levels logger wants is asked here and not again: what it doesn't want now is dropped
-// before it reaches Go.
+// SetLogger asks logger once which levels are enabled. Messages of other levels are dropped before they reach Go.
 func SetLogger(logger *slog.Logger) {
 	if logger == nil {
 		setSink(defaultSink())
@@ -77,13 +75,13 @@ func SetLogger(logger *slog.Logger) {
 	setSink(s)
 }
 
-// A sink is where libbpf's messages go.
+// A sink receives libbpf's messages.
 type sink struct {
 	log     func(level int, msg string)
 	filters []func(level int, msg string) bool
-	// level is the highest that is wanted.
+	// level is the highest level that is wanted.
 	level int
-	// quiet means that warnings which an error carries are not logged as well.
+	// quiet is true if warnings that become part of an error are not logged.
 	quiet bool
 }
 
@@ -99,7 +97,8 @@ func (s *sink) emit(level int, msg string) {
 	s.log(level, msg)
 }
 
-// defaultSink prints to stderr what LIBBPF_LOG_LEVEL asks for, which is warnings if it is unset.
+// defaultSink returns a sink that prints to stderr the levels that LIBBPF_LOG_LEVEL selects, or warnings if it is
+// unset.
 func defaultSink() *sink {
 	s := &sink{
 		log:   func(_ int, msg string) { fmt.Fprint(os.Stderr, msg) },
@@ -118,7 +117,7 @@ func defaultSink() *sink {
 }
 
 var (
-	logMutex sync.Mutex // orders the setting of sink and level
+	logMutex sync.Mutex // protects the setting of sink and level together
 	logSink  atomic.Pointer[sink]
 )
 
@@ -134,8 +133,8 @@ func useSink(s *sink) {
 	C.golibbpf_log_install()
 }
 
-// currentSink returns where messages go. Before the first call that may give any, nothing of
-// libbpf's global state is touched.
+// currentSink returns the present sink. Its first call installs the default one: before a call that may print,
+// libbpf's global state isn't touched.
 func currentSink() *sink {
 	if s := logSink.Load(); s != nil {
 		return s
@@ -148,7 +147,7 @@ func currentSink() *sink {
 	return logSink.Load()
 }
 
-// golibbpf_log is called by C for each message that may be wanted.
+// golibbpf_log is called by C for each message that isn't dropped by level.
 //
 //export golibbpf_log
 func golibbpf_log(watcher C.uintptr_t, level C.int, message *C.char, size C.int) {
@@ -178,7 +177,7 @@ func golibbpf_log(watcher C.uintptr_t, level C.int, message *C.char, size C.int)
 	s.emit(int(level), msg)
 }
 
-// plainMessage returns msg without libbpf's prefix and without the line feed.
+// plainMessage returns msg without libbpf's prefix and the line feed.
 func plainMessage(msg string) string {
 	return strings.TrimSpace(strings.TrimPrefix(msg, "libbpf: "))
 }

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// TcAttachPoint is where in a network interface's traffic control a program is attached (enum
+// TcAttachPoint is the place in a network interface's traffic control where a program is attached (enum
 // bpf_tc_attach_point).
 type TcAttachPoint uint32
 
@@ -22,45 +22,44 @@ const (
 	BPFTcIngress       TcAttachPoint = C.BPF_TC_INGRESS
 	BPFTcEgress        TcAttachPoint = C.BPF_TC_EGRESS
 	BPFTcIngressEgress TcAttachPoint = C.BPF_TC_INGRESS | C.BPF_TC_EGRESS // for Create and Destroy
-	BPFTcCustom        TcAttachPoint = C.BPF_TC_CUSTOM                    // at the class of SetParent
+	BPFTcCustom        TcAttachPoint = C.BPF_TC_CUSTOM                    // at the class set by SetParent
 )
 
 // TcFlags is an option of [TcHook.Attach].
 type TcFlags uint32
 
-// BpfTcFReplace puts the program in the place of the one with the same handle and priority.
+// BpfTcFReplace replaces the program with the same handle and priority.
 const BpfTcFReplace TcFlags = C.BPF_TC_F_REPLACE
 
-// TcOpts tell one program at a [TcHook] from others, by handle and priority, and which program it is. What
-// [TcHook.Attach] has completed can be handed to all methods.
+// TcOpts identify a program at a [TcHook] by handle and priority. [TcHook.Attach] fills them in; after that, they can
+// be passed to all methods.
 type TcOpts struct {
-	ProgFd   int     // for Attach alone
-	Flags    TcFlags // for Attach alone
+	ProgFd   int     // used by Attach only
+	Flags    TcFlags // used by Attach only
 	ProgId   uint    // set by Attach and Query
 	Handle   uint
 	Priority uint // at most 65,535
 }
 
-// A TcHook is a place in the traffic control of a network interface at which programs of type
-// SchedCls are attached by netlink. What is attached stays until [TcHook.Detach] or
-// [TcHook.Destroy], also when the process ends.
+// A TcHook is a place in the traffic control of a network interface where programs of type SchedCls are attached by
+// netlink. An attached program stays until [TcHook.Detach] or [TcHook.Destroy], also when the process ends.
 //
-// All methods may be called from several goroutines. There is nothing to close. The zero value is a hook
-// without interface and place. The methods of nil that return an error return syscall.EINVAL.
+// All methods may be called from several goroutines. There is nothing to close. The zero value is a hook without
+// interface and place. On a nil hook, the methods that return an error return syscall.EINVAL (errors.Is).
 type TcHook struct {
 	mutex sync.Mutex
 	c     C.struct_bpf_tc_hook
-	// What is wrong with the interface and the parent that were set last.
+	// The errors of the interface and the parent that were set last.
 	interfaceErr, parentErr error
 }
 
-// TcHookInit returns a hook; which interface and place it is are set by its methods.
+// TcHookInit returns a hook. Its interface and place are set by its methods.
 func (m *Module) TcHookInit() *TcHook {
 	return new(TcHook)
 }
 
-// SetInterfaceByIndex makes the hook one of the interface with the given index. An index beyond 32 bits is an error of
-// the calls that need it.
+// SetInterfaceByIndex sets the hook's interface by its index. An index that doesn't fit into 32 bits makes the calls
+// fail that use it.
 func (hook *TcHook) SetInterfaceByIndex(ifaceIdx int) {
 	if hook == nil {
 		return
@@ -70,8 +69,7 @@ func (hook *TcHook) SetInterfaceByIndex(ifaceIdx int) {
 	hook.c.ifindex, hook.interfaceErr = cInt(ifaceIdx, "network interface")
 }
 
-// SetInterfaceByName makes the hook one of the interface with the given name. If there is none,
-// errors.Is(err, syscall.ENODEV) holds.
+// SetInterfaceByName sets the hook's interface by its name. If there is none, the error is syscall.ENODEV (errors.Is).
 func (hook *TcHook) SetInterfaceByName(ifaceName string) error {
 	if hook == nil {
 		return failedf(errNoHook, "set network interface %q", ifaceName)
@@ -84,7 +82,7 @@ func (hook *TcHook) SetInterfaceByName(ifaceName string) error {
 	return nil
 }
 
-// GetInterfaceIndex returns the index of the hook's interface, 0 if none is set.
+// GetInterfaceIndex returns the index of the hook's interface, or 0 if none is set.
 func (hook *TcHook) GetInterfaceIndex() int {
 	if hook == nil {
 		return 0
@@ -94,7 +92,7 @@ func (hook *TcHook) GetInterfaceIndex() int {
 	return int(hook.c.ifindex)
 }
 
-// SetAttachPoint says which place of the interface the hook is.
+// SetAttachPoint sets the hook's place in the interface's traffic control.
 func (hook *TcHook) SetAttachPoint(attachPoint TcAttachPoint) {
 	if hook == nil {
 		return
@@ -104,8 +102,8 @@ func (hook *TcHook) SetAttachPoint(attachPoint TcAttachPoint) {
 	hook.c.attach_point = uint32(attachPoint)
 }
 
-// SetParent says which class a hook of [BPFTcCustom] belongs to, by its major and minor number of 16
-// bits each. Larger ones are an error of the calls that need them.
+// SetParent sets the class that a hook of [BPFTcCustom] belongs to, by its major and minor number of 16 bits each.
+// Larger numbers make the calls fail that use them.
 func (hook *TcHook) SetParent(a int, b int) {
 	if hook == nil {
 		return
@@ -120,25 +118,25 @@ func (hook *TcHook) SetParent(a int, b int) {
 	hook.c.parent = C.__u32(a<<16 | b)
 }
 
-// Create makes the interface's clsact qdisc, which the hooks for ingress and egress share. If it is
-// there, errors.Is(err, syscall.EEXIST) holds.
+// Create creates the interface's clsact qdisc, which the hooks for ingress and egress share. If it exists, the error
+// is syscall.EEXIST (errors.Is).
 //
 // Implements: bpf_tc_hook_create
 func (hook *TcHook) Create() error {
 	return hook.change("create", func() error { return codeOf(C.bpf_tc_hook_create(&hook.c)) })
 }
 
-// Destroy removes the programs at the hook and, if its place is [BPFTcIngressEgress], the clsact
-// qdisc. The hook can be created again.
+// Destroy removes the programs at the hook and, if its place is [BPFTcIngressEgress], the clsact qdisc. Create can
+// create it again.
 //
 // Implements: bpf_tc_hook_destroy
 func (hook *TcHook) Destroy() error {
 	return hook.change("destroy", func() error { return codeOf(C.bpf_tc_hook_destroy(&hook.c)) })
 }
 
-// Attach attaches the program tcOpts.ProgFd and completes tcOpts: the kernel chooses handle and priority that are 0,
-// ProgId becomes the program's id. If there is a program with that handle and priority, errors.Is(err, syscall.EEXIST)
-// holds, unless tcOpts.Flags has [BpfTcFReplace].
+// Attach attaches the program with the descriptor tcOpts.ProgFd and fills in tcOpts: if handle or priority are 0, the
+// kernel chooses them, and ProgId is set to the program's id. If there is a program with that handle and priority, the
+// error is syscall.EEXIST (errors.Is), unless tcOpts.Flags contains [BpfTcFReplace].
 //
 // Implements: bpf_tc_attach
 func (hook *TcHook) Attach(tcOpts *TcOpts) error {
@@ -161,7 +159,7 @@ func (hook *TcHook) Attach(tcOpts *TcOpts) error {
 	})
 }
 
-// Detach removes the program with the handle and priority in tcOpts, whatever the other fields are.
+// Detach removes the program with the handle and priority in tcOpts. The other fields are ignored.
 //
 // Implements: bpf_tc_detach
 func (hook *TcHook) Detach(tcOpts *TcOpts) error {
@@ -173,8 +171,9 @@ func (hook *TcHook) Detach(tcOpts *TcOpts) error {
 	})
 }
 
-// Query sets tcOpts.ProgId to the id of the program with the handle and priority in tcOpts, whatever the other fields
-// are. If there is none, errors.Is(err, syscall.ENOENT) holds, or with syscall.EINVAL if no program is at the hook.
+// Query sets tcOpts.ProgId to the id of the program with the handle and priority in tcOpts. The other fields are
+// ignored. If there is no such program, the error is syscall.ENOENT (errors.Is), or syscall.EINVAL if no program at
+// all is at the hook.
 //
 // Implements: bpf_tc_query
 func (hook *TcHook) Query(tcOpts *TcOpts) error {
@@ -186,7 +185,7 @@ func (hook *TcHook) Query(tcOpts *TcOpts) error {
 	})
 }
 
-// complete sets the fields that libbpf has filled in, or returns the error that its result is.
+// complete copies the fields that libbpf has filled in, or returns the error for libbpf's result.
 func (opts *TcOpts) complete(result C.int, c *C.struct_bpf_tc_opts) error {
 	if err := codeOf(result); err != nil {
 		return err
@@ -195,7 +194,7 @@ func (opts *TcOpts) complete(result C.int, c *C.struct_bpf_tc_opts) error {
 	return nil
 }
 
-// identify returns an error unless the options can be those of a program that is attached.
+// identify returns an error unless the options identify one program.
 func (opts *TcOpts) identify() error {
 	if opts.Handle == 0 || opts.Priority == 0 {
 		return fmt.Errorf("handle %#x and priority %d must not be 0: %w", opts.Handle, opts.Priority, syscall.EINVAL)
@@ -203,8 +202,8 @@ func (opts *TcOpts) identify() error {
 	return nil
 }
 
-// changeProgram runs a call for the program with the handle and the priority of the options. libbpf refuses all other
-// fields that the call doesn't need.
+// changeProgram runs call with the options' handle and priority. Other fields are left 0, since libbpf refuses fields
+// that the call doesn't use; call sets those that it does.
 func (hook *TcHook) changeProgram(opts *TcOpts, verb string, call func(*C.struct_bpf_tc_opts) error) error {
 	return hook.change(verb, func() error {
 		if opts == nil {
@@ -226,7 +225,7 @@ func (hook *TcHook) changeProgram(opts *TcOpts, verb string, call func(*C.struct
 	})
 }
 
-// wrong says why no program can be at the hook, if that is so.
+// wrong returns which setting of the hook is missing or invalid, or "".
 func (hook *TcHook) wrong() string {
 	point := TcAttachPoint(hook.c.attach_point)
 	switch {
@@ -246,7 +245,7 @@ func (hook *TcHook) wrong() string {
 
 var errNoHook = fmt.Errorf("nil TC hook: %w", syscall.EINVAL)
 
-// change runs a call for the hook, one at a time.
+// change runs call under the hook's lock.
 func (hook *TcHook) change(verb string, call func() error) error {
 	if hook == nil {
 		return failedf(errNoHook, "%s TC hook", verb)

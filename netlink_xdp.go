@@ -12,8 +12,8 @@ type XDPFlags uint32
 
 // The ways in which XDP programs are attached.
 const (
-	XDPFlagsUpdateIfNoExist XDPFlags = C.XDP_FLAGS_UPDATE_IF_NOEXIST // fail if there is one
-	XDPFlagsSkbMode         XDPFlags = C.XDP_FLAGS_SKB_MODE          // generic, for each interface
+	XDPFlagsUpdateIfNoExist XDPFlags = C.XDP_FLAGS_UPDATE_IF_NOEXIST // fail if a program is attached
+	XDPFlagsSkbMode         XDPFlags = C.XDP_FLAGS_SKB_MODE          // generic, works on every interface
 	XDPFlagsDrvMode         XDPFlags = C.XDP_FLAGS_DRV_MODE          // in the interface's driver
 	XDPFlagsHwMode          XDPFlags = C.XDP_FLAGS_HW_MODE           // in hardware
 	XDPFlagsReplace         XDPFlags = C.XDP_FLAGS_REPLACE
@@ -21,9 +21,9 @@ const (
 	XDPFlagsMask            XDPFlags = C.XDP_FLAGS_MASK
 )
 
-// AttachXDPLegacy attaches the program to a network interface by netlink, without a link: it stays
-// until [BPFProg.DetachXDPLegacy], also when the process ends. If there is one already, it is replaced
-// unless flag has [XDPFlagsUpdateIfNoExist].
+// AttachXDPLegacy attaches the program to a network interface by netlink, without a link: the program stays attached
+// until [BPFProg.DetachXDPLegacy], also when the process ends. A program that is attached already is replaced, unless
+// flag contains [XDPFlagsUpdateIfNoExist].
 //
 // Implements: bpf_xdp_attach
 func (p *BPFProg) AttachXDPLegacy(deviceName string, flag XDPFlags) error {
@@ -40,8 +40,8 @@ func (p *BPFProg) AttachXDPLegacy(deviceName string, flag XDPFlags) error {
 	})
 }
 
-// DetachXDPLegacy undoes [BPFProg.AttachXDPLegacy], with the same mode in flag. It leaves another
-// program alone, which is an error.
+// DetachXDPLegacy detaches the program that [BPFProg.AttachXDPLegacy] has attached. flag must have the same mode. If
+// another program is attached, it isn't detached, and DetachXDPLegacy returns an error.
 //
 // Implements: bpf_xdp_detach
 func (p *BPFProg) DetachXDPLegacy(deviceName string, flag XDPFlags) error {

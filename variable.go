@@ -15,9 +15,9 @@ import (
 	"syscall"
 )
 
-// InitGlobalVariable sets a global variable of the BPF program, of a .data or .rodata section,
-// before the object is loaded. Value is what [binary.Write] takes: a number, a struct or an array
-// of fixed size, and must not be larger than the variable.
+// InitGlobalVariable sets a global variable in a .data or .rodata section. It must be called before the load. value is
+// a type that [binary.Write] supports: a number, or a struct or array of fixed size. It must not be larger than the
+// variable.
 func (m *Module) InitGlobalVariable(name string, value interface{}) error {
 	if err := m.initGlobalVariable(name, value); err != nil {
 		return failedf(err, "set global variable %q of object %q", name, m.in().name)
@@ -65,7 +65,7 @@ func (m *Module) initGlobalVariable(name string, value any) error {
 	return o.stage.beforeLoad(codeOf(C.golibbpf_map_set_initial_value(bpfMap.c, bytesC(initial), C.size_t(size))))
 }
 
-// A Symbol is where a global variable stands in its section.
+// A Symbol is the position of a global variable in its section.
 type Symbol struct {
 	section      string
 	offset, size uint64
@@ -93,7 +93,7 @@ func findVariable(image []byte, name string) (Symbol, error) {
 	return Symbol{}, fmt.Errorf("no such variable in .data or .rodata: %w", syscall.ENOENT)
 }
 
-// isSectionOf tells whether section is kind or, as clang names more of them, kind and a suffix.
+// isSectionOf reports whether section is kind, or kind with a suffix, as clang names further sections of a kind.
 func isSectionOf(section, kind string) bool {
 	return section == kind || strings.HasPrefix(section, kind+".")
 }
