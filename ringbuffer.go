@@ -17,31 +17,32 @@ import (
 	"time"
 )
 
-// A RingBuffer moves the records of one or more ring buffer maps (BPF_MAP_TYPE_RINGBUF, Linux 5.8)
-// into channels. It is made by [Module.InitRingBuf], started by [RingBuffer.Poll], and ended by
-// [RingBuffer.Stop] or [RingBuffer.Close], which close the channels.
+// A RingBuffer sends the records of one or more ring buffer maps (BPF_MAP_TYPE_RINGBUF, Linux 5.8) to channels.
+// [Module.InitRingBuf] creates it, and [RingBuffer.Poll] starts it. [RingBuffer.Stop] or [RingBuffer.Close] ends it
+// and closes the channels.
 //
-// Each slice that arrives belongs to the receiver, who may keep and change it; its first byte is
-// aligned to 8. Records arrive in the order of the ring. None is lost while the receiver is slow:
-// the ring fills up, and the BPF program sees that it can't reserve room. Up to some kilobytes of
-// records wait in the process; what the channel doesn't take any more when Stop is called is left to
-// the next reader of the same [BPFMap] ([NewRingBufReader] says in which order). A slice shares its memory with up to 64 KiB of its neighbours: copy what is
-// to be kept for long.
+// Each slice that arrives belongs to the receiver, which may keep and change it. Its first byte is aligned to 8. A
+// slice shares its memory with up to 64 KiB of other records, so copy a record that is kept for long.
 //
-// Each map has a goroutine of its own, so that a channel that nobody reads holds up no other. No
-// thread is held while it waits. All methods may be called from several goroutines.
+// Records arrive in the order of the ring. A slow receiver loses none: the ring fills up, and the BPF program can't
+// reserve room in it. Up to some kilobytes of records are buffered in the process. Records that the channel hasn't
+// taken when Stop is called are left to the next reader of the same [BPFMap]; [NewRingBufReader] describes their
+// order.
+//
+// Each map has its own goroutine, so a channel that nobody receives from doesn't block the others. A buffer that waits
+// blocks no thread. All methods may be called from several goroutines.
 type RingBuffer struct {
 	module *Module
 	feeder *feeder
 
 	mutex sync.Mutex
-	// added are the modules of further rings, which aren't dropped before the buffer.
+	// added keeps the modules of further rings alive as long as the buffer.
 	added []*Module
 }
 
-// InitRingBuf makes a buffer that sends the records of the map mapName to eventsChan once
-// [RingBuffer.Poll] is called. The object must be loaded. A channel that another buffer closes, or
-// anybody else, ends the buffer with an error, see [RingBuffer.Err].
+// InitRingBuf creates a buffer. Once [RingBuffer.Poll] is called, it sends the records of the map mapName to
+// eventsChan. The object must be loaded. If another buffer or the program closes the channel, the buffer ends with an
+// error, see [RingBuffer.Err].
 //
 // Implements: ring_buffer__new
 func (m *Module) InitRingBuf(mapName string, eventsChan chan []byte) (*RingBuffer, error) {
@@ -56,7 +57,7 @@ func (m *Module) InitRingBuf(mapName string, eventsChan chan []byte) (*RingBuffe
 	return &RingBuffer{module: m, feeder: feeder}, nil
 }
 
-// newRingFeed returns a feed from the map of that name to the channel.
+// newRingFeed returns a feed that sends the records of the map with that name to the channel.
 func (m *Module) newRingFeed(mapName string, events chan []byte) (*feed, error) {
 	what := fmt.Sprintf("make ring buffer of map %q", mapName)
 	if events == nil {
@@ -79,9 +80,8 @@ func newRingReader(maps ...*BPFMap) (*reader, error) {
 	})
 }
 
-// AddRingBuf makes ringBuf send the records of one more map, mapName of this module, to
-// eventsChan. If ringBuf is polling, this begins at once. The first result tells whether that was
-// done.
+// AddRingBuf adds the map mapName of this module to ringBuf, which sends its records to eventsChan. If ringBuf is
+// polling already, this starts at once. The first result is true if the map was added.
 //
 // Implements: ring_buffer__add
 func (m *Module) AddRingBuf(ringBuf *RingBuffer, mapName string, eventsChan chan []byte) (bool, error) {
@@ -101,7 +101,7 @@ func (m *Module) AddRingBuf(ringBuf *RingBuffer, mapName string, eventsChan chan
 	return true, nil
 }
 
-// in returns what feeds the channels; for nil and the zero value, a feeder that is closed.
+// in returns the feeder of the channels. For a nil or zero buffer, it returns one that is closed.
 func (rb *RingBuffer) in() *feeder {
 	if rb == nil || rb.feeder == nil {
 		return noFeeder
@@ -111,9 +111,9 @@ func (rb *RingBuffer) in() *feeder {
 
 // Poll starts to send records to the channels and returns at once.
 //
-// The kernel doesn't announce records that a BPF program submits with BPF_RB_NO_WAKEUP. They are
-// found together with the next that is announced, or when timeout milliseconds have passed without
-// one, if that is greater than 0. Announced records are sent at once.
+// The kernel wakes no reader for records that a BPF program submits with BPF_RB_NO_WAKEUP. They are sent together with
+// the next record that wakes the reader. If timeout is greater than 0, they are also sent when timeout milliseconds
+// have passed without a wake-up. Other records are sent at once.
 //
 // A second call, or one after Stop, does nothing.
 //
@@ -129,14 +129,14 @@ func (rb *RingBuffer) Start() {
 	rb.Poll(300)
 }
 
-// Stop ends the polling and closes the channels. It doesn't wait for receivers. Without Poll, or
-// when called again, it does nothing.
+// Stop ends the polling and closes the channels. It doesn't wait for receivers. Before Poll, and when called again, it
+// does nothing.
 func (rb *RingBuffer) Stop() {
 	rb.in().stop()
 }
 
-// Close stops the polling and frees the buffer. Records that are left in the ring stay there for
-// another buffer of the same map. Closing again does nothing.
+// Close stops the polling and frees the buffer. Records in the ring stay there for another buffer of the same map.
+// Closing again does nothing.
 //
 // Implements: ring_buffer__free
 func (rb *RingBuffer) Close() {
@@ -149,48 +149,51 @@ func (rb *RingBuffer) Close() {
 	rb.added = nil
 }
 
-// Err returns the error that ended the polling and closed the channels; nil while it goes on and
-// if it was ended by Stop or Close.
+// Err returns the error that ended the polling and closed the channels. It is nil while the polling goes on, and if
+// Stop or Close has ended it.
 func (rb *RingBuffer) Err() error {
 	return rb.in().failure()
 }
 
-// A Record is one of a ring buffer.
-//
-// It has four words, with which the compiler keeps it in registers.
+// A Record is a record of a ring buffer.
 type Record struct {
+	// Keep it at four words: the compiler puts larger structs on the stack, not into registers.
+
 	RawSample []byte
-	// Map is where the record is from.
+	// Map is the map that the record was read from.
 	Map *BPFMap
 }
 
-// A RingBufReader reads the records of one or more ring buffer maps (BPF_MAP_TYPE_RINGBUF, Linux 5.8).
-// Those of one map come in their order; the maps take turns, so that none is kept waiting by another
-// one that is always full.
+// A RingBufReader reads the records of one or more ring buffer maps (BPF_MAP_TYPE_RINGBUF, Linux 5.8). Records of one
+// map come in their order. The maps take turns, so a map that is always full doesn't delay the others.
 //
-// Reading doesn't hold a thread while it waits. After Close, which may be called at any time, all
-// methods return an error for which errors.Is(err, os.ErrClosed) holds; closing the module closes the
-// reader. Records that were not read are left to the next reader of the same [BPFMap], also those that
-// are in the process already; in their order, unless that reader was open before, see [NewRingBufReader].
+// A read that waits blocks no thread. Close may be called at any time. After it, all methods return os.ErrClosed
+// (errors.Is); closing the module closes the reader. Records that were not read, in the ring or in the process, are
+// left to the next reader of the same [BPFMap]. It reads them in their order, unless it was open already, see
+// [NewRingBufReader].
 //
-// The kernel doesn't announce records that a BPF program submits with BPF_RB_NO_WAKEUP. They are read
-// together with the next that is announced, and before a deadline or Flush takes effect; see also
+// The kernel wakes no reader for records that a BPF program submits with BPF_RB_NO_WAKEUP. They are read together with
+// the next record that wakes the reader, and before a deadline or Flush takes effect; see also
 // [RingBufReader.SetPollInterval].
 //
-// All methods may be called from several goroutines, except that the records of ReadBatch and of
-// Records are valid only until the next call that reads.
+// All methods may be called from several goroutines. The records of ReadBatch and of Records are valid only until the
+// next call that reads.
 type RingBufReader struct {
 	reader *reader
-	// maps hold their modules: a method whose call must not see a module closed by the garbage collector
-	// keeps the RingBufReader alive.
+	// maps keep their modules alive. So methods must keep the RingBufReader alive (runtime.KeepAlive) until their
+	// calls of C have returned.
 	maps []*BPFMap
 }
 
-// NewRingBufReader returns a reader of the maps, which must be created. Several readers of one [BPFMap] share
-// its records, of which each goes to one of them, and each gets its records in their order, with one exception:
-// what a reader had taken and not handed out when it was closed goes to the others after what they have taken
-// by then, although it stood before that in the ring. But if the same map of the kernel is read by way of another
-// module or by another process at the same time, records come twice or garbled, or errors do.
+// NewRingBufReader returns a reader of the maps. The maps must have been created by the load.
+//
+// Several readers of one [BPFMap] share its records: each record goes to one reader, and each reader gets its records
+// in their order. There is one exception: records that a reader had taken from the ring but not returned when it was
+// closed go to the other readers, after the records that these have taken already, even if those were later in the
+// ring.
+//
+// The sharing doesn't extend to other modules or processes. If another one reads the same map of the kernel at the
+// same time, records may come twice or garbled, or reads may fail.
 //
 // Implements: ring_buffer__new, ring_buffer__add
 func NewRingBufReader(maps ...*BPFMap) (*RingBufReader, error) {
@@ -201,7 +204,7 @@ func NewRingBufReader(maps ...*BPFMap) (*RingBufReader, error) {
 	return &RingBufReader{r, slices.Clone(maps)}, nil
 }
 
-// in returns what reads; for nil and the zero value, a reader that is closed.
+// in returns the internal reader. For a nil or zero RingBufReader, it returns one that is closed.
 func (r *RingBufReader) in() *reader {
 	if r == nil || r.reader == nil {
 		return noRingReader
@@ -209,11 +212,11 @@ func (r *RingBufReader) in() *reader {
 	return r.reader
 }
 
-// Read waits for the next record, which belongs to the caller. Its memory is shared with up to 64 KiB of
-// its neighbours: copy what is to be kept for long.
+// Read waits for the next record. The record belongs to the caller. Its memory is shared with up to 64 KiB of other
+// records, so copy a record that is kept for long.
 //
-// If there is none when a deadline has passed, errors.Is(err, os.ErrDeadlineExceeded) holds, and
-// [ErrFlushed] after [RingBufReader.Flush]; reading can go on afterwards.
+// If a deadline passes without a record, the error is os.ErrDeadlineExceeded (errors.Is); after [RingBufReader.Flush],
+// it is [ErrFlushed]. Reading can continue after both.
 //
 // Implements: ring_buffer__poll
 func (r *RingBufReader) Read() (Record, error) {
@@ -229,8 +232,9 @@ func (r *RingBufReader) Read() (Record, error) {
 	}
 }
 
-// ReadSample is Read of a record's sample alone or, if into isn't nil, ReadInto. It also returns how many
-// bytes the ring held behind the record when it was last looked at, with the records' headers of 8 bytes.
+// ReadSample is Read for callers that need only the record's bytes. If into isn't nil, it copies them into *into, like
+// ReadInto. remaining is the number of bytes that followed the record in the ring when the reader last read from it,
+// including the records' headers of 8 bytes.
 func (r *RingBufReader) ReadSample(into *[]byte) (sample []byte, remaining int, err error) {
 	for {
 		if sample, from, ok := r.in().window.Load().take(into); ok {
@@ -244,8 +248,8 @@ func (r *RingBufReader) ReadSample(into *[]byte) (sample []byte, remaining int, 
 	}
 }
 
-// ReadInto is Read into the memory of record.RawSample, which is enlarged if need be. It allocates
-// nothing otherwise.
+// ReadInto is Read, but copies the record into the memory of record.RawSample, which it enlarges if necessary. It
+// allocates no other memory.
 func (r *RingBufReader) ReadInto(record *Record) error {
 	if record == nil {
 		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read "+r.in().what)
@@ -265,9 +269,8 @@ func (r *RingBufReader) ReadInto(record *Record) error {
 	}
 }
 
-// ReadBatch waits like Read and then fills records with what is there, as far as one look at one of the
-// maps has found it, and returns their number. They are to be read only, and their memory is used again by
-// the next call that reads.
+// ReadBatch waits like Read, then fills records with the records that were read from one map at once, and returns
+// their number. The caller must not write to them. Their memory is reused by the next call that reads.
 func (r *RingBufReader) ReadBatch(records []Record) (int, error) {
 	defer runtime.KeepAlive(r)
 	if len(records) == 0 {
@@ -296,9 +299,9 @@ func (r *RingBufReader) ReadBatch(records []Record) (int, error) {
 	return n, nil
 }
 
-// Records returns the records as they come, each to be read only and valid only for its turn. The sequence
-// ends, with an error, when ctx is done or for the reasons for which Read returns one. When the loop is left, the
-// records that it has not seen are there for the next call that reads.
+// Records returns an iterator over the records as they come. A record must not be written to, and is valid only during
+// its iteration. The sequence ends with an error when ctx is done, or when Read would return one. When the loop ends
+// early, the next call that reads returns the remaining records.
 func (r *RingBufReader) Records(ctx context.Context) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		defer runtime.KeepAlive(r)
@@ -323,26 +326,26 @@ func (r *RingBufReader) Records(ctx context.Context) iter.Seq2[Record, error] {
 	}
 }
 
-// take returns the next record of a batch that has one.
+// take returns the next record of a batch. The batch must have one.
 func (r *RingBufReader) take(b *batch) Record {
 	data, _ := b.next()
 	return Record{data, r.maps[b.source]}
 }
 
-// SetDeadline makes calls that wait, also those that wait already, return once it has passed with an
-// error for which errors.Is(err, os.ErrDeadlineExceeded) holds. The zero time is no deadline.
+// SetDeadline sets the time after which calls that wait, also those that are waiting already, return
+// os.ErrDeadlineExceeded (errors.Is). The zero time means no deadline.
 func (r *RingBufReader) SetDeadline(deadline time.Time) {
 	r.in().setDeadline(deadline)
 }
 
-// SetPollInterval makes calls that wait look for records that were not announced, whenever interval has
-// passed; 0, the default, is never.
+// SetPollInterval makes waiting calls also read records without a wake-up, at this interval. 0, the default, disables
+// that.
 func (r *RingBufReader) SetPollInterval(interval time.Duration) {
 	r.in().setInterval(max(interval, 0))
 }
 
-// Flush makes the call that waits, or else the next one that would, return [ErrFlushed] after everything
-// that is there has been read.
+// Flush makes the waiting call, or the next call that would wait, return [ErrFlushed] after all records that are
+// present have been read.
 func (r *RingBufReader) Flush() {
 	r.in().flush()
 }
@@ -355,15 +358,15 @@ func (r *RingBufReader) Close() error {
 	return nil
 }
 
-// EpollFD returns a descriptor, which belongs to the reader, that is readable while there are records in
-// the kernel's rings; -1 once the reader is closed. To the runtime's poller, it is of no use.
+// EpollFD returns a descriptor that is readable while the kernel's rings contain records. It belongs to the reader,
+// and is -1 once the reader is closed. It isn't suited to the runtime's poller, which is edge-triggered.
 //
 // Implements: ring_buffer__epoll_fd
 func (r *RingBufReader) EpollFD() int {
 	return r.in().epollFD()
 }
 
-// BufferSize returns the size in bytes of all rings together.
+// BufferSize returns the total size in bytes of all rings.
 func (r *RingBufReader) BufferSize() int {
 	if r == nil {
 		return 0
@@ -375,23 +378,23 @@ func (r *RingBufReader) BufferSize() int {
 	return size
 }
 
-// AvailableBytes returns how many bytes there are to be read, with the records' headers of 8 bytes.
+// AvailableBytes returns the number of bytes that can be read, including the records' headers of 8 bytes.
 func (r *RingBufReader) AvailableBytes() (int, error) {
 	defer runtime.KeepAlive(r)
 	return r.in().availableBytes()
 }
 
-// Consume calls f for each record that is there when it is called, or a few that come meanwhile, without
-// waiting, until f returns an error, which it returns with the number of calls. A record is valid only during
-// the call.
+// Consume calls f for each record that is present, without waiting. Records that come during the call may be included
+// or not. It stops when f returns an error. It returns the number of calls and f's error. A record is valid only
+// during the call of f.
 //
 // Implements: ring_buffer__consume
 func (r *RingBufReader) Consume(f func(Record) error) (int, error) {
 	return r.consume(-1, math.MaxInt, f)
 }
 
-// ConsumeN is Consume for at most n records. It does what ring_buffer__consume_n does, with every
-// version of libbpf.
+// ConsumeN is Consume for at most n records. It corresponds to ring_buffer__consume_n, but works with every version of
+// libbpf.
 func (r *RingBufReader) ConsumeN(n int, f func(Record) error) (int, error) {
 	return r.consume(-1, n, f)
 }
@@ -404,13 +407,13 @@ func (r *RingBufReader) consume(only, limit int, f func(Record) error) (int, err
 	return r.in().each(only, limit, func(b *batch) error { return f(r.take(b)) })
 }
 
-// A Ring is the ring of one of a reader's maps. Positions are in bytes and never go back.
+// A Ring is the ring of one of a reader's maps. Positions are in bytes and never decrease.
 type Ring struct {
 	reader *RingBufReader
 	index  int
 }
 
-// in returns the ring's reader; nil for nil and the zero value.
+// in returns the ring's reader. For a nil or zero Ring, it returns nil.
 func (r *Ring) in() *RingBufReader {
 	if r == nil {
 		return nil
@@ -430,21 +433,21 @@ func (r *RingBufReader) Rings() []*Ring {
 	return rings
 }
 
-// ConsumerPos returns how far the ring was read into the process. It needs libbpf 1.3.
+// ConsumerPos returns the position up to which the process has read the ring. It needs libbpf 1.3.
 //
 // Implements: ring__consumer_pos
 func (r *Ring) ConsumerPos() (uint64, error) {
 	return r.use("ring__consumer_pos", func(c *C.struct_ring) uint64 { return uint64(C.ring__consumer_pos(c)) })
 }
 
-// ProducerPos returns how far BPF programs have reserved records. It needs libbpf 1.3.
+// ProducerPos returns the position up to which BPF programs have reserved records. It needs libbpf 1.3.
 //
 // Implements: ring__producer_pos
 func (r *Ring) ProducerPos() (uint64, error) {
 	return r.use("ring__producer_pos", func(c *C.struct_ring) uint64 { return uint64(C.ring__producer_pos(c)) })
 }
 
-// AvailDataSize returns how many bytes are between the two positions. It needs libbpf 1.3.
+// AvailDataSize returns the number of bytes between the two positions. It needs libbpf 1.3.
 //
 // Implements: ring__avail_data_size
 func (r *Ring) AvailDataSize() (uint64, error) {
@@ -458,7 +461,7 @@ func (r *Ring) Size() (uint64, error) {
 	return r.use("ring__size", func(c *C.struct_ring) uint64 { return uint64(C.ring__size(c)) })
 }
 
-// use runs a function of libbpf's, which came with libbpf 1.3, beside other calls.
+// use runs call, which calls a function that needs libbpf 1.3. It allows other calls at the same time.
 func (r *Ring) use(function string, call func(*C.struct_ring) uint64) (value uint64, err error) {
 	defer runtime.KeepAlive(r)
 	reader := r.in().in()
@@ -480,7 +483,7 @@ func (r *Ring) Map() *BPFMap {
 	return r.reader.maps[r.index]
 }
 
-// MapFD returns the descriptor of the ring's map, which belongs to the map; -1 once that is closed.
+// MapFD returns the descriptor of the ring's map. It belongs to the map, and is -1 once the map is closed.
 func (r *Ring) MapFD() int {
 	if r.in() == nil {
 		return -1
@@ -488,7 +491,7 @@ func (r *Ring) MapFD() int {
 	return r.Map().FileDescriptor()
 }
 
-// Consume is [RingBufReader.Consume] of one ring alone.
+// Consume is [RingBufReader.Consume] for this ring only.
 func (r *Ring) Consume(f func(Record) error) (int, error) {
 	return r.consume(math.MaxInt, f)
 }
