@@ -22,29 +22,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A PerfBuffer moves the events of a perf event array (BPF_MAP_TYPE_PERF_EVENT_ARRAY, Linux 4.3) into
-// channels. It is made by [Module.InitPerfBuf], started by [PerfBuffer.Poll], and ended by
-// [PerfBuffer.Stop] or [PerfBuffer.Close], which close the channels.
+// A PerfBuffer sends the events of a perf event array (BPF_MAP_TYPE_PERF_EVENT_ARRAY, Linux 4.3) to channels.
+// [Module.InitPerfBuf] creates it, and [PerfBuffer.Poll] starts it. [PerfBuffer.Stop] or [PerfBuffer.Close] ends it
+// and closes the channels.
 //
-// Each slice that arrives belongs to the receiver, who may keep and change it; its length is that of
-// what the program has sent plus 4, rounded up to 8, less 4, as the kernel has it. Events of one CPU
-// arrive in their order. While the receiver is slow, the kernel drops events and counts them. A slice
-// shares its memory with up to 64 KiB of its neighbours: copy what is to be kept for long.
+// Each slice that arrives belongs to the receiver, which may keep and change it. The kernel pads events: up to 7 bytes
+// follow what the program has sent. Events of one CPU arrive in their order. While the receiver is slow, the kernel
+// drops events and counts them. A slice shares its memory with up to 64 KiB of other events, so copy an event that is
+// kept for long.
 //
-// No thread is held while it waits. All methods may be called from several goroutines. [PerfReader]
-// tells the CPU, too.
+// A buffer that waits blocks no thread. All methods may be called from several goroutines. [PerfReader] also reports
+// an event's CPU.
 type PerfBuffer struct {
 	module *Module
 	feeder *feeder
 }
 
-// InitPerfBuf makes a buffer that sends the events of the map mapName to eventsChan and the numbers of
-// lost ones to lostChan, which may be nil, once [PerfBuffer.Poll] is called. The object must be loaded.
-// Each CPU that is online gets pageCnt pages of memory, a power of two. Numbers of lost events that
-// nobody receives hold up no event; they are added up.
+// InitPerfBuf creates a buffer. Once [PerfBuffer.Poll] is called, it sends the events of the map mapName to eventsChan
+// and the numbers of lost events to lostChan, which may be nil. The object must be loaded. Each CPU that is online
+// gets a buffer of pageCnt pages, a power of two. Numbers of lost events that nobody receives are added up; they don't
+// block the events.
 //
-// A channel that another buffer closes, or anybody else, ends the buffer with an error, see
-// [PerfBuffer.Err].
+// If another buffer or the program closes one of the channels, the buffer ends with an error, see [PerfBuffer.Err].
 //
 // Implements: perf_buffer__new
 func (m *Module) InitPerfBuf(mapName string, eventsChan chan []byte, lostChan chan uint64, pageCnt int) (*PerfBuffer, error) {
@@ -67,8 +66,8 @@ func (m *Module) InitPerfBuf(mapName string, eventsChan chan []byte, lostChan ch
 	return &PerfBuffer{module: m, feeder: feeder}, nil
 }
 
-// bpfOutput returns the attributes of the perf event that takes what BPF programs send, and wakes its
-// reader each time that many have come.
+// bpfOutput returns the attributes of the perf event that receives what BPF programs send. It wakes its reader after
+// every wakeupEvents events.
 func bpfOutput(wakeupEvents int) *unix.PerfEventAttr {
 	return &unix.PerfEventAttr{
 		Type:        unix.PERF_TYPE_SOFTWARE,
@@ -107,7 +106,7 @@ func newPerfReader(bpfMap *BPFMap, pages int, attr *unix.PerfEventAttr, cpus, ke
 	})
 }
 
-// in returns what feeds the channels; for nil and the zero value, a feeder that is closed.
+// in returns the feeder of the channels. For a nil or zero buffer, it returns one that is closed.
 func (pb *PerfBuffer) in() *feeder {
 	if pb == nil || pb.feeder == nil {
 		return noFeeder
@@ -115,8 +114,8 @@ func (pb *PerfBuffer) in() *feeder {
 	return pb.feeder
 }
 
-// Poll starts to send events to the channels and returns at once. Whenever timeout milliseconds have
-// passed without an event, if that is greater than 0, the buffers are looked at all the same.
+// Poll starts to send events to the channels and returns at once. If timeout is greater than 0, the buffers are also
+// read whenever timeout milliseconds have passed without an event.
 //
 // A second call, or one after Stop, does nothing.
 //
@@ -132,73 +131,72 @@ func (pb *PerfBuffer) Start() {
 	pb.Poll(300)
 }
 
-// Stop ends the polling and closes the channels. It doesn't wait for receivers. Without Poll, or
-// when called again, it does nothing.
+// Stop ends the polling and closes the channels. It doesn't wait for receivers. Before Poll, and when called again, it
+// does nothing.
 func (pb *PerfBuffer) Stop() {
 	pb.in().stop()
 }
 
-// Close stops the polling and frees the buffer with what is in it. Closing again does nothing.
+// Close stops the polling and frees the buffer with the events in it. Closing again does nothing.
 //
 // Implements: perf_buffer__free
 func (pb *PerfBuffer) Close() {
 	pb.in().close()
 }
 
-// Err returns the error that ended the polling and closed the channels; nil while it goes on and
-// if it was ended by Stop or Close.
+// Err returns the error that ended the polling and closed the channels. It is nil while the polling goes on, and if
+// Stop or Close has ended it.
 func (pb *PerfBuffer) Err() error {
 	return pb.in().failure()
 }
 
-// A PerfRecord is an event of a perf event array, or tells how many were lost.
+// A PerfRecord is an event of a perf event array, or the number of events that were lost.
 type PerfRecord struct {
 	CPU int
-	// RawSample is what the program has sent and, at the end, up to 7 bytes of padding; empty if events
-	// were lost, which LostSamples tells.
+	// RawSample is what the program has sent, followed by up to 7 bytes of padding. It is empty if the record reports
+	// lost events (LostSamples).
 	RawSample []byte
-	// LostSamples is how many events the CPU's buffer had no room for, since the last that was read.
+	// LostSamples is the number of events that were lost since the last one that was read, because the CPU's buffer
+	// was full.
 	LostSamples uint64
-	// Remaining is how many bytes the CPU's buffer held behind the event when it was last looked at.
+	// Remaining is the number of bytes that followed the event in the CPU's buffer when the reader last read from it.
 	Remaining int
 }
 
-// PerfReaderOptions are the options of [NewPerfReader]. The zero value is 8 pages, and a wake-up by each
-// event.
+// PerfReaderOptions are the options of [NewPerfReader]. The zero value means 8 pages and a wake-up for each event.
 type PerfReaderOptions struct {
 	// Pages is the size of each CPU's buffer in pages, a power of two.
 	Pages int
-	// WakeupEvents is how many events of a CPU have to come before a call that waits is woken. Fewer
-	// are read before a deadline or a flush takes effect, and see [PerfReader.SetPollInterval].
+	// WakeupEvents is the number of events of a CPU after which a waiting call is woken. Fewer events are read before
+	// a deadline or a flush takes effect; see also [PerfReader.SetPollInterval].
 	WakeupEvents int
 }
 
-// A PerfReader reads the events of a perf event array (BPF_MAP_TYPE_PERF_EVENT_ARRAY, Linux 4.3). Events
-// of one CPU come in their order; the CPUs take turns. A CPU that was offline when the reader was made
-// has no buffer: the program's bpf_perf_event_output() fails there.
+// A PerfReader reads the events of a perf event array (BPF_MAP_TYPE_PERF_EVENT_ARRAY, Linux 4.3). Events of one CPU
+// come in their order; the CPUs take turns. A CPU that is offline when the reader is created has no buffer: on that
+// CPU, the program's bpf_perf_event_output() fails.
 //
-// When a CPU goes offline, the kernel drops its perf event for good. The reader opens it anew as soon as the
-// kernel announces that the CPU is online again; until then, bpf_perf_event_output() fails there with
-// EOPNOTSUPP. If that can't be done, as when the process has given up its rights, a read returns an
-// error that says so, once. The kernel announces CPUs to network namespaces of the
-// first user namespace, but not when it has switched them off for suspend.
+// When a CPU goes offline, the kernel permanently removes its perf event. When the kernel announces that the CPU is
+// online again, the reader opens a new event; until then, bpf_perf_event_output() on that CPU fails with EOPNOTSUPP.
+// If the event can't be opened, for example because the process has dropped its rights, one read returns an error that
+// reports this. The kernel announces CPUs to network namespaces of the first user namespace only, and doesn't announce
+// those that were switched off for a suspend.
 //
-// Reading doesn't hold a thread while it waits. One look takes no more than 64 KiB out of the buffers, or a single
-// larger event, so a reader's memory is bounded. After Close, which may be called at any time, all
-// methods return an error for which errors.Is(err, os.ErrClosed) holds; closing the module closes the
-// reader. Events that were not read are gone then.
+// A read that waits blocks no thread. The reader takes at most 64 KiB at a time out of the buffers, or a single larger
+// event, so its memory is bounded. Close may be called at any time. After it, all methods return os.ErrClosed
+// (errors.Is); closing the module closes the reader. Close discards events that were not read.
 //
-// All methods may be called from several goroutines, except that the events of ReadBatch and of Records
-// are valid only until the next call that reads.
+// All methods may be called from several goroutines. The events of ReadBatch and of Records are valid only until the
+// next call that reads.
 type PerfReader struct {
 	reader *reader
-	// bpfMap holds its module: a method whose call must not see the module closed by the garbage collector
-	// keeps the PerfReader alive.
+	// bpfMap keeps its module alive. So methods must keep the PerfReader alive (runtime.KeepAlive) until their calls
+	// of C have returned.
 	bpfMap *BPFMap
-	pages  int // of each CPU's buffer
+	pages  int // size of each CPU's buffer
 }
 
-// in returns what reads; for nil and the zero value, a reader that is closed.
+// in returns the internal reader. For a nil or zero PerfReader, it returns one that is closed.
 func (r *PerfReader) in() *reader {
 	if r == nil || r.reader == nil {
 		return noPerfReader
@@ -206,7 +204,8 @@ func (r *PerfReader) in() *reader {
 	return r.reader
 }
 
-// NewPerfReader returns a reader of the map, which must be created. A map has one reader at a time.
+// NewPerfReader returns a reader of the map. The map must have been created by the load. A map can have one reader at
+// a time.
 //
 // Implements: perf_buffer__new
 func NewPerfReader(bpfMap *BPFMap, opts PerfReaderOptions) (*PerfReader, error) {
@@ -226,11 +225,11 @@ func NewPerfReader(bpfMap *BPFMap, opts PerfReaderOptions) (*PerfReader, error) 
 	return &PerfReader{r, bpfMap, opts.Pages}, nil
 }
 
-// Read waits for the next event, which belongs to the caller. Its memory is shared with up to 64 KiB of
-// its neighbours: copy what is to be kept for long.
+// Read waits for the next event. The event belongs to the caller. Its memory is shared with up to 64 KiB of other
+// events, so copy an event that is kept for long.
 //
-// If there is none when a deadline has passed, errors.Is(err, os.ErrDeadlineExceeded) holds, and
-// [ErrFlushed] after Flush; reading can go on afterwards.
+// If a deadline passes without an event, the error is os.ErrDeadlineExceeded (errors.Is); after Flush, it is
+// [ErrFlushed]. Reading can continue after both.
 //
 // Implements: perf_buffer__poll
 func (r *PerfReader) Read() (PerfRecord, error) {
@@ -246,8 +245,8 @@ func (r *PerfReader) Read() (PerfRecord, error) {
 	}
 }
 
-// ReadInto is Read into the memory of record.RawSample, which is enlarged if need be. It allocates
-// nothing otherwise.
+// ReadInto is Read, but copies the event into the memory of record.RawSample, which it enlarges if necessary. It
+// allocates no other memory.
 func (r *PerfReader) ReadInto(record *PerfRecord) error {
 	if record == nil {
 		return failed(fmt.Errorf("nil record: %w", syscall.EINVAL), "read "+r.in().what)
@@ -269,9 +268,8 @@ func (r *PerfReader) ReadInto(record *PerfRecord) error {
 	}
 }
 
-// ReadBatch waits like Read and then fills records with what is there, as far as one look at one of the
-// CPUs has found it, and returns their number. They are to be read only, and their memory is used again by
-// the next call that reads.
+// ReadBatch waits like Read, then fills records with the events that were read from one CPU's buffer at once, and
+// returns their number. The caller must not write to the events. Their memory is reused by the next call that reads.
 func (r *PerfReader) ReadBatch(records []PerfRecord) (int, error) {
 	defer runtime.KeepAlive(r)
 	if len(records) == 0 {
@@ -296,9 +294,9 @@ func (r *PerfReader) ReadBatch(records []PerfRecord) (int, error) {
 	return n, nil
 }
 
-// Records returns the events as they come, each to be read only and valid only for its turn. The sequence
-// ends, with an error, when ctx is done or for the reasons for which Read returns one. When the loop is left, the
-// events that it has not seen are there for the next call that reads.
+// Records returns an iterator over the events as they come. An event must not be written to, and is valid only during
+// its iteration. The sequence ends with an error when ctx is done, or when Read would return one. When the loop ends
+// early, the next call that reads returns the remaining events.
 func (r *PerfReader) Records(ctx context.Context) iter.Seq2[PerfRecord, error] {
 	return func(yield func(PerfRecord, error) bool) {
 		defer runtime.KeepAlive(r)
@@ -332,9 +330,9 @@ func takePerf(b *batch) PerfRecord {
 	return PerfRecord{CPU: b.cpu, LostSamples: lost}
 }
 
-// Consume calls f for each event that is there when it is called, or a few that come meanwhile, without
-// waiting, until f returns an error, which it returns with the number of calls. An event is valid only during
-// the call.
+// Consume calls f for each event that is present, without waiting. Events that come during the call may be included or
+// not. It stops when f returns an error. It returns the number of calls and f's error. An event is valid only during
+// the call of f.
 //
 // Implements: perf_buffer__consume
 func (r *PerfReader) Consume(f func(PerfRecord) error) (int, error) {
@@ -349,7 +347,7 @@ func (r *PerfReader) consume(only int, f func(PerfRecord) error) (int, error) {
 	return r.in().each(only, math.MaxInt, func(b *batch) error { return f(takePerf(b)) })
 }
 
-// ConsumeBuffer is Consume of the buffer of that index alone.
+// ConsumeBuffer is Consume for one CPU's buffer, the one with that index.
 //
 // Implements: perf_buffer__consume_buffer
 func (r *PerfReader) ConsumeBuffer(index int, f func(PerfRecord) error) (int, error) {
@@ -359,20 +357,20 @@ func (r *PerfReader) ConsumeBuffer(index int, f func(PerfRecord) error) (int, er
 	return r.consume(index, f)
 }
 
-// SetDeadline makes calls that wait, also those that wait already, return once it has passed with an
-// error for which errors.Is(err, os.ErrDeadlineExceeded) holds. The zero time is no deadline.
+// SetDeadline sets the time after which calls that wait, also those that are waiting already, return
+// os.ErrDeadlineExceeded (errors.Is). The zero time means no deadline.
 func (r *PerfReader) SetDeadline(deadline time.Time) {
 	r.in().setDeadline(deadline)
 }
 
-// SetPollInterval makes calls that wait look for events that were not announced, whenever interval has
-// passed; 0, the default, is never.
+// SetPollInterval makes waiting calls also read events without a wake-up, at this interval. 0, the default, disables
+// that.
 func (r *PerfReader) SetPollInterval(interval time.Duration) {
 	r.in().setInterval(max(interval, 0))
 }
 
-// Flush makes the call that waits, or else the next one that would, return [ErrFlushed] after everything
-// that is there has been read.
+// Flush makes the waiting call, or the next call that would wait, return [ErrFlushed] after all events that are
+// present have been read.
 func (r *PerfReader) Flush() {
 	r.in().flush()
 }
@@ -385,7 +383,7 @@ func (r *PerfReader) Close() error {
 	return nil
 }
 
-// Map returns the map; nil if the reader was not made.
+// Map returns the map. For a nil or zero reader, it returns nil.
 func (r *PerfReader) Map() *BPFMap {
 	if r == nil {
 		return nil
@@ -393,16 +391,16 @@ func (r *PerfReader) Map() *BPFMap {
 	return r.bpfMap
 }
 
-// EpollFD returns a descriptor, which belongs to the reader, that becomes readable when events come; -1
-// once it is closed. The kernel tells one poller of each event: a call of the reader's that has waited, or
-// another poller, may take the news.
+// EpollFD returns a descriptor that becomes readable when events come. It belongs to the reader, and is -1 once the
+// reader is closed. The kernel reports each event to one poller only: a waiting call of the reader, or another poller,
+// may receive the report instead.
 //
 // Implements: perf_buffer__epoll_fd
 func (r *PerfReader) EpollFD() int {
 	return r.in().epollFD()
 }
 
-// BufferCount returns how many buffers there are, one for each CPU; 0 after Close.
+// BufferCount returns the number of buffers, one for each CPU. It is 0 after Close.
 //
 // Implements: perf_buffer__buffer_cnt
 func (r *PerfReader) BufferCount() int {
@@ -414,7 +412,7 @@ func (r *PerfReader) BufferCount() int {
 	return n
 }
 
-// BufferSize returns the size in bytes of all CPUs' buffers together; 0 after Close.
+// BufferSize returns the total size in bytes of all CPUs' buffers. It is 0 after Close.
 func (r *PerfReader) BufferSize() int {
 	n := r.BufferCount()
 	if n == 0 {
@@ -423,14 +421,13 @@ func (r *PerfReader) BufferSize() int {
 	return n * r.pages * os.Getpagesize()
 }
 
-// AvailableBytes returns how many bytes there are to be read, with the events' headers.
+// AvailableBytes returns the number of bytes that can be read, including the events' headers.
 func (r *PerfReader) AvailableBytes() (int, error) {
 	defer runtime.KeepAlive(r)
 	return r.in().availableBytes()
 }
 
-// BufferFD returns the descriptor, which belongs to the reader, of the perf event behind the buffer of
-// that index.
+// BufferFD returns the descriptor of the perf event of the buffer with that index. It belongs to the reader.
 //
 // Implements: perf_buffer__buffer_fd
 func (r *PerfReader) BufferFD(index int) (int, error) {
@@ -445,13 +442,13 @@ func (r *PerfReader) BufferFD(index int) (int, error) {
 	return int(fd), nil
 }
 
-// Buffer returns the memory that the kernel writes events to, for the buffer of that index: a page with
-// the positions (struct perf_event_mmap_page), and the ring. Who reads it by himself must use nothing else
-// of the reader that reads.
+// Buffer returns the memory to which the kernel writes the events of the buffer with that index: a page with the
+// positions (struct perf_event_mmap_page), and the ring. A caller that reads events from this memory must not call the
+// reader's own reading methods.
 //
-// The reader must be closed, or its module: once Buffer was called, the garbage collector closes neither.
-// After Close, the memory is all zero and has nothing to do with the kernel any more. It can still be read and
-// written; its addresses, but no memory, stay taken until the process ends.
+// After Buffer was called, the caller must close the reader or its module: the garbage collector closes neither. After
+// Close, the memory reads as zero and is no longer connected to the kernel. It can still be read and written; its
+// addresses, but no memory, stay reserved until the process ends.
 //
 // Implements: perf_buffer__buffer
 func (r *PerfReader) Buffer(index int) (memory []byte, err error) {
@@ -469,8 +466,8 @@ func (r *PerfReader) Buffer(index int) (memory []byte, err error) {
 	return memory, err
 }
 
-// lend maps the memory behind a perf event once more, as libbpf unmaps its own when the reader is closed. Until
-// then keep is reachable: the reader belongs to an object, which is reachable while it is open.
+// lend maps the memory of a perf event a second time, because libbpf unmaps its own mapping when the reader is closed.
+// Until then, the reader keeps keep alive: the reader belongs to an object, which is reachable while it is open.
 func (r *reader) lend(index, fd, size int, keep any) ([]byte, syscall.Errno) {
 	r.state.Lock()
 	defer r.state.Unlock()
@@ -489,12 +486,12 @@ func (r *reader) lend(index, fd, size int, keep any) ([]byte, syscall.Errno) {
 	return r.lent[index], 0
 }
 
-// takeBack puts memory of nobody's into the place of what lend has mapped.
+// takeBack replaces the memory that lend has mapped by empty private memory.
 func (r *reader) takeBack() {
 	r.state.Lock()
 	defer r.state.Unlock()
 	for _, memory := range r.lent {
-		// Without it, the buffer stays.
+		// If this fails, the buffer stays mapped.
 		_, _ = unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(memory)), uintptr(len(memory)), unix.PROT_READ|unix.PROT_WRITE,
 			unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE|unix.MAP_FIXED)
 	}
@@ -505,7 +502,7 @@ func (r *PerfReader) checkIndex(index int) error {
 	return r.buffer(index, func(*C.struct_perf_buffer) C.int { return 0 })
 }
 
-// buffer runs a call about the buffer of that index.
+// buffer runs call if there is a buffer with that index.
 func (r *PerfReader) buffer(index int, call func(*C.struct_perf_buffer) C.int) error {
 	defer runtime.KeepAlive(r)
 	what := fmt.Sprintf("look at buffer %d of %s", index, r.in().what)
@@ -520,24 +517,24 @@ func (r *PerfReader) buffer(index int, call func(*C.struct_perf_buffer) C.int) e
 	return failed(codeOf(call(pb)), what)
 }
 
-// A RawPerfEvent is one of the kernel's perf events as it stands in the buffer.
+// A RawPerfEvent is a perf event as the kernel has written it to the buffer.
 type RawPerfEvent struct {
-	Type uint32 // such as unix.PERF_RECORD_SAMPLE
+	Type uint32 // for example unix.PERF_RECORD_SAMPLE
 	Misc uint16
-	// Data is what follows the header (struct perf_event_header); its format depends on Type and on
-	// the perf event's attributes.
+	// Data is the part after the header (struct perf_event_header). Its format depends on Type and on the perf event's
+	// attributes.
 	Data []byte
 }
 
-// PerfEventRet is what a function that gets perf events says about the rest of them (enum
+// PerfEventRet is the result of a function that handles perf events. It decides how the call continues (enum
 // bpf_perf_event_ret).
 type PerfEventRet int
 
-// What can be said about the rest of the events.
+// The results of a function that handles perf events.
 const (
-	PerfEventDone  PerfEventRet = C.LIBBPF_PERF_EVENT_DONE  // no more of them for now
-	PerfEventError PerfEventRet = C.LIBBPF_PERF_EVENT_ERROR // no more, and that is an error
-	PerfEventCont  PerfEventRet = C.LIBBPF_PERF_EVENT_CONT  // go on
+	PerfEventDone  PerfEventRet = C.LIBBPF_PERF_EVENT_DONE  // end the call, the other events stay
+	PerfEventError PerfEventRet = C.LIBBPF_PERF_EVENT_ERROR // end the call with ErrPerfEvent
+	PerfEventCont  PerfEventRet = C.LIBBPF_PERF_EVENT_CONT  // continue with the next event
 )
 
 // ErrPerfEvent is the error of a call whose function has returned [PerfEventError].
@@ -547,29 +544,29 @@ var ErrPerfEvent = errors.New("function returned an error for a perf event")
 type PerfBufferRawOptions struct {
 	// Pages is the size of each CPU's buffer in pages, a power of two.
 	Pages int
-	// Attr says what perf events are opened. Its Size may be left 0.
+	// Attr are the attributes of the perf events to open. Its Size may be 0.
 	Attr unix.PerfEventAttr
-	// CPUs are those that get a buffer, and MapKeys, of the same number, the map's elements that it is
-	// put into. Without any, each CPU that is online gets one under its own number.
+	// CPUs are the CPUs that get a buffer. MapKeys, of the same length, are the keys under which their perf events are
+	// stored in the map. If both are empty, each CPU that is online gets a buffer, under its own number.
 	CPUs, MapKeys []int
 }
 
-// A PerfBufferRaw hands each event of a perf event array as it is, with its header, to a function. What
-// is said about [PerfReader] holds for it.
+// A PerfBufferRaw passes each event of a perf event array to a function, unchanged and with its header. Lifetime,
+// waiting, and use by several goroutines are as for [PerfReader].
 type PerfBufferRaw struct {
 	buffers PerfReader
 	f       func(cpu int, event RawPerfEvent) PerfEventRet
 }
 
-// NewPerfBufferRaw returns the raw form of a perf buffer, whose events are handed to f by Poll, Consume
-// and ConsumeBuffer, on the goroutine that calls these.
+// NewPerfBufferRaw returns a raw perf buffer. Poll, Consume and ConsumeBuffer call f for each event, on the goroutine
+// of their caller.
 //
 // Implements: perf_buffer__new_raw
 func NewPerfBufferRaw(bpfMap *BPFMap, opts PerfBufferRawOptions, f func(cpu int, event RawPerfEvent) PerfEventRet) (*PerfBufferRaw, error) {
 	if f == nil {
 		return nil, failed(errNoFunction, "make perf buffer")
 	}
-	attr := opts.Attr // C must not see the pointers beside it
+	attr := opts.Attr // a copy, because C must not get memory that has Go pointers beside it
 	if attr.Size == 0 {
 		attr.Size = uint32(unsafe.Sizeof(attr))
 	}
@@ -580,7 +577,7 @@ func NewPerfBufferRaw(bpfMap *BPFMap, opts PerfBufferRawOptions, f func(cpu int,
 	return &PerfBufferRaw{PerfReader{r, bpfMap, opts.Pages}, f}, nil
 }
 
-// in returns the buffers; nil for nil.
+// in returns the buffers' reader, or nil for nil.
 func (p *PerfBufferRaw) in() *PerfReader {
 	if p == nil {
 		return nil
@@ -621,8 +618,8 @@ func (p *PerfBufferRaw) BufferFD(index int) (int, error) { return p.in().BufferF
 // Buffer is [PerfReader.Buffer].
 func (p *PerfBufferRaw) Buffer(index int) ([]byte, error) { return p.in().Buffer(index) }
 
-// Poll waits until there are events, but no longer than timeout unless that is negative, hands over all
-// that are there, and returns their number. A deadline or a flush ends the wait with its error.
+// Poll waits until there are events, calls the function for all that are present, and returns their number. If timeout
+// isn't negative, Poll waits no longer than that. A deadline or a flush ends the wait with its error.
 //
 // Implements: perf_buffer__poll
 func (p *PerfBufferRaw) Poll(timeout time.Duration) (int, error) {
@@ -646,16 +643,16 @@ func (p *PerfBufferRaw) poll(ctx context.Context) (int, error) {
 	return p.Consume()
 }
 
-// Consume hands over the events that are there when it is called, without waiting, and returns their number. It ends when
-// the function says so; what is left is for the next call. After [PerfEventError], the error is
-// [ErrPerfEvent].
+// Consume calls the function for the events that are present, without waiting, and returns their number. If the
+// function returns [PerfEventDone] or [PerfEventError], Consume stops, and the other events are left for the next
+// call. After PerfEventError, the error is [ErrPerfEvent] (errors.Is).
 //
 // Implements: perf_buffer__consume
 func (p *PerfBufferRaw) Consume() (int, error) {
 	return p.consumeRaw(-1)
 }
 
-// ConsumeBuffer is Consume of the buffer of that index alone.
+// ConsumeBuffer is Consume for one CPU's buffer, the one with that index.
 //
 // Implements: perf_buffer__consume_buffer
 func (p *PerfBufferRaw) ConsumeBuffer(index int) (int, error) {
@@ -665,7 +662,7 @@ func (p *PerfBufferRaw) ConsumeBuffer(index int) (int, error) {
 	return p.consumeRaw(index)
 }
 
-// errPerfDone ends a call without being an error of it.
+// errPerfDone ends a call early, without an error.
 var errPerfDone = errors.New("done")
 
 func (p *PerfBufferRaw) consumeRaw(only int) (int, error) {

@@ -20,22 +20,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// perfEvents has what it takes to open the perf event of a CPU again. When a CPU goes offline, the kernel takes
-// its events off it, for good: afterwards bpf_perf_event_output() fails there with EOPNOTSUPP, and neither
-// polling nor reading the event's descriptor shows it. The event's memory stays.
+// perfEvents has the data that is needed to open the perf event of a CPU again. When a CPU goes offline, the kernel
+// permanently removes its events: afterwards bpf_perf_event_output() fails there with EOPNOTSUPP, and neither polling
+// nor reading the event's descriptor shows that. The event's memory stays.
 type perfEvents struct {
 	array C.int // the map's descriptor
 	attr  unix.PerfEventAttr
-	// cpus and keys are empty if each CPU's event is under the CPU's own number.
+	// cpus and keys are empty if each CPU's event is stored under the CPU's own number.
 	cpus, keys []int
 
 	mutex sync.Mutex
-	// reopened are the descriptors of further events that write to libbpf's memory, by the map's key.
+	// reopened has the descriptors of the events that were opened again, by the map's key. They write to libbpf's
+	// memory.
 	reopened map[int]int
 }
 
-// reopen opens a new event for a CPU that has come online, which writes to the memory of the old one, and so
-// wakes those who wait for that. libbpf's perf buffer knows nothing of it.
+// reopen opens a new event for a CPU that has come online. The event writes to the memory of the old one and so wakes
+// its pollers. libbpf's perf buffer doesn't know of it.
 func (r *reader) reopen(cpu int) error {
 	if r.enter() != nil {
 		return nil
@@ -53,7 +54,7 @@ func (r *reader) reopen(cpu int) error {
 		err := events.open(cpu, key, int(C.perf_buffer__buffer_fd(pb, C.size_t(i))))
 		switch {
 		case len(events.cpus) == 0 && err == errOtherCPU:
-		case err == unix.ENODEV: // it is offline again
+		case err == unix.ENODEV: // the CPU is offline again
 			return nil
 		case err != nil || len(events.cpus) == 0:
 			return err
@@ -62,7 +63,7 @@ func (r *reader) reopen(cpu int) error {
 	return nil
 }
 
-// errOtherCPU means that an event has memory of another CPU's.
+// errOtherCPU means that the memory for an event belongs to another CPU.
 var errOtherCPU = errors.New("the memory is another CPU's")
 
 func (e *perfEvents) open(cpu, key, output int) error {
@@ -103,14 +104,14 @@ func (e *perfEvents) close() {
 	clear(e.reopened)
 }
 
-// hotplug makes the open readers of perf buffers reopen the events of CPUs that come online. One goroutine
-// waits for the kernel's messages (uevents) while there are readers.
+// hotplug makes open readers of perf buffers reopen the events of CPUs that come online. While there are readers, one
+// goroutine waits for the kernel's messages (uevents).
 var hotplug = cpuHotplug{readers: make(map[*reader]struct{})}
 
 type cpuHotplug struct {
 	mutex   sync.Mutex
 	readers map[*reader]struct{}
-	socket  *os.File      // nil without readers, and where there are no messages to be had
+	socket  *os.File      // nil if there are no readers, or if messages can't be received
 	ended   chan struct{} // closed when the goroutine has ended
 }
 
@@ -123,14 +124,14 @@ func (h *cpuHotplug) add(r *reader) {
 	}
 	socket, err := openUevents()
 	if err != nil {
-		return // as in a sandbox: the events of a CPU that goes offline are lost to the reader
+		return // for example in a sandbox: the reader loses the events of a CPU that goes offline
 	}
 	h.socket, h.ended = socket, make(chan struct{})
 	go h.run(h.socket, h.ended)
 }
 
-// remove forgets a reader. After the last one, it waits for the goroutine to end, so the caller must hold no lock of the
-// reader's.
+// remove removes a reader. After the last one, it waits for the goroutine to end, so the caller must hold no lock of a
+// reader.
 func (h *cpuHotplug) remove(r *reader) {
 	h.mutex.Lock()
 	delete(h.readers, r)
@@ -145,13 +146,13 @@ func (h *cpuHotplug) remove(r *reader) {
 	<-ended
 }
 
-// openUevents returns a socket with the kernel's messages about devices.
+// openUevents returns a socket that receives the kernel's messages about devices.
 func openUevents() (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return nil, err
 	}
-	const kernel = 1 // the group of what the kernel itself sends
+	const kernel = 1 // the group of messages from the kernel, not from udev
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: kernel}); err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -178,7 +179,7 @@ func (h *cpuHotplug) run(socket *os.File, ended chan<- struct{}) {
 	}
 }
 
-// onlineCPU returns the CPU of which a message says that it has come online.
+// onlineCPU returns the CPU whose coming online a message announces.
 func onlineCPU(message string) (cpu int, ok bool) {
 	header, _, _ := strings.Cut(message, "\x00")
 	number, ok := strings.CutPrefix(header, "online@/devices/system/cpu/cpu")
