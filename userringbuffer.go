@@ -27,53 +27,52 @@ import (
 // ErrNoSpace means that a user ring buffer is too full for a sample; it is syscall.ENOSPC.
 var ErrNoSpace error = syscall.ENOSPC
 
-// A UserRingBuffer moves samples from the process into a user ring buffer map
-// (BPF_MAP_TYPE_USER_RINGBUF, Linux 6.1), from where BPF programs take them by
-// bpf_user_ringbuf_drain().
+// A UserRingBuffer sends samples from the process to BPF programs, through a user ring buffer map
+// (BPF_MAP_TYPE_USER_RINGBUF, Linux 6.1). The programs read them by bpf_user_ringbuf_drain().
 //
-// [UserRingBuffer.Write] copies a sample into the ring, [UserRingBuffer.Reserve] takes the room for one
-// that is written later, and [UserRingBuffer.Start] sends what comes from a channel. A map must have
-// one UserRingBuffer at a time, whose methods may all be called from several goroutines. After Close,
-// they return an error for which errors.Is(err, os.ErrClosed) holds; closing the module closes it.
+// [UserRingBuffer.Write] copies a sample into the ring, [UserRingBuffer.Reserve] reserves room for a sample that is
+// written later, and [UserRingBuffer.Start] sends the samples that come from a channel. A map must have one
+// UserRingBuffer at a time. All its methods may be called from several goroutines. After Close, they return
+// os.ErrClosed (errors.Is); closing the module closes the buffer.
 type UserRingBuffer struct {
 	module *Module
 	ring   *userRing
-	// samples are those that Start sends; nil if there is no channel.
+	// samples is the channel whose samples Start sends, or nil.
 	samples chan []byte
 }
 
-// A userRing owns the C side of a UserRingBuffer. It doesn't refer to a module, so that a module that
-// was dropped can close it.
+// A userRing owns the C side of a UserRingBuffer. It doesn't refer to a module, so that the cleanup of a dropped
+// module can close it.
 type userRing struct {
 	object *object
 	what   string
 	size   int
-	wake   *os.File // the map, for the runtime's poller
+	wake   *os.File // a descriptor of the map, in the runtime's poller
 	raw    syscall.RawConn
 
-	guard // of c, which is freed while producing is held, too
+	guard // of c, which is freed while producing is locked as well
 	c     *C.struct_user_ring_buffer
 
-	producing sync.Mutex // libbpf lets one reserve at a time
-	// gathered is memory for samples that are written in one go.
+	producing sync.Mutex // libbpf allows one reservation at a time
+	// gathered is memory where samples are collected to be written by one call of C.
 	gathered []byte
-	leading  chan struct{} // has one element while somebody waits for room in the poller
-	// looked has a channel that is closed when he has looked for it.
+	leading  chan struct{} // has one element while a goroutine waits in the poller for room
+	// looked is closed and replaced each time that goroutine has retried, so that the queued ones retry.
 	looked atomic.Pointer[chan struct{}]
 
 	samples sync.Mutex
-	// open are the samples that were neither submitted nor discarded.
+	// open has the reservations that were neither submitted nor discarded.
 	open map[*reservation]struct{}
 
-	sending sync.Mutex    // of what follows
-	stop    chan struct{} // closed to end the sending; nil while nothing is sent
-	ended   chan struct{} // closed when the sending has ended; nil before the first
-	halted  bool          // for good
-	err     error         // the first of sending that Error has not given yet
+	sending sync.Mutex    // protects the following fields
+	stop    chan struct{} // closed to end the sending goroutine; nil without one
+	ended   chan struct{} // closed when the sending goroutine has ended; nil before the first Start
+	halted  bool          // true once Start must not start again
+	err     error         // the first error of sending that Error has not returned yet
 }
 
-// InitUserRingBuf makes a buffer that sends what comes from eventsChan to the map mapName once
-// [UserRingBuffer.Start] is called. The object must be loaded.
+// InitUserRingBuf creates a buffer. Once [UserRingBuffer.Start] is called, it sends the samples from eventsChan to the
+// map mapName. The object must be loaded.
 //
 // Implements: user_ring_buffer__new
 func (m *Module) InitUserRingBuf(mapName string, eventsChan chan []byte) (*UserRingBuffer, error) {
@@ -93,7 +92,7 @@ func (m *Module) InitUserRingBuf(mapName string, eventsChan chan []byte) (*UserR
 	return rb, nil
 }
 
-// NewUserRingBuffer returns a buffer that writes to the map, which must be created.
+// NewUserRingBuffer returns a buffer that writes to the map. The map must have been created by the load.
 //
 // Implements: user_ring_buffer__new
 func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
@@ -144,7 +143,7 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 	return &UserRingBuffer{module: bpfMap.module, ring: ring}, nil
 }
 
-// in returns the ring; for nil and the zero value, one that is closed.
+// in returns the ring. For a nil or zero buffer, it returns one that is closed.
 func (rb *UserRingBuffer) in() *userRing {
 	if rb == nil || rb.ring == nil {
 		return noUserRing
@@ -152,14 +151,13 @@ func (rb *UserRingBuffer) in() *userRing {
 	return rb.ring
 }
 
-// noUserRing was closed from the beginning.
+// noUserRing stands for the ring of a nil or zero buffer. It is closed.
 var noUserRing = &userRing{
 	object: noObject, what: "user ring buffer that was not made", guard: guard{closed: true}, halted: true,
 }
 
-// Write copies a sample into the ring and submits it. It doesn't wait: if there is no room,
-// errors.Is(err, [ErrNoSpace]) holds, and syscall.E2BIG if there never will be, which is when the sample
-// with its header of 8 bytes is larger than the ring.
+// Write copies a sample into the ring and submits it. It doesn't wait. If there is no room, the error is [ErrNoSpace]
+// (errors.Is). If the sample with its header of 8 bytes is larger than the ring, the error is syscall.E2BIG.
 //
 // Implements: user_ring_buffer__reserve, user_ring_buffer__submit
 func (rb *UserRingBuffer) Write(sample []byte) (int, error) {
@@ -194,8 +192,8 @@ func checkSampleSize(size int) error {
 	return nil
 }
 
-// WriteBatch is Write for several samples, in their order. It returns how many were written; with an
-// error, that of the first that wasn't, the others weren't written either.
+// WriteBatch is Write for several samples, in their order. It returns the number of samples that were written. It
+// stops at the first sample that can't be written and returns its error.
 //
 // Implements: user_ring_buffer__reserve, user_ring_buffer__submit
 func (rb *UserRingBuffer) WriteBatch(samples [][]byte) (int, error) {
@@ -212,13 +210,13 @@ func (rb *UserRingBuffer) WriteBatch(samples [][]byte) (int, error) {
 }
 
 const (
-	// maxSamples is how many are written in one go, and maxGathered how many bytes of them.
+	// maxSamples and maxGathered limit the number of samples, and their bytes, that are written by one call of C.
 	maxSamples  = 128
 	maxGathered = 16 << 10
 )
 
-// writeSome writes at least one sample, or returns an error. It copies several to one piece of memory, so
-// that they take one call of C.
+// writeSome writes at least one sample or returns an error. It collects several samples in one piece of memory, so
+// that they need one call of C.
 func (ring *userRing) writeSome(samples [][]byte) (int, error) {
 	if len(samples[0]) > maxGathered {
 		if err := ring.write(samples[0]); err != nil {
@@ -251,11 +249,11 @@ func (ring *userRing) writeSome(samples [][]byte) (int, error) {
 	return int(written), err
 }
 
-// A Sample is room in a user ring buffer. It must be submitted or discarded: until then, samples that
-// were reserved after it don't reach BPF programs. One that the garbage collector finds is discarded,
-// with a warning to the log, and so is one that is open when its buffer is closed.
+// A Sample is reserved room in a user ring buffer. It must be submitted or discarded: until then, samples that were
+// reserved after it don't reach BPF programs. A sample that is dropped is discarded by the garbage collector, and a
+// sample that is still open when its buffer is closed is discarded, too; both log a warning.
 //
-// A sample is for one goroutine at a time.
+// A sample must be used by one goroutine at a time.
 type Sample struct {
 	buffer      *UserRingBuffer // keeps its module alive
 	ring        *userRing
@@ -264,21 +262,20 @@ type Sample struct {
 	cleanup     runtime.Cleanup
 }
 
-// A reservation is the room of a sample in the ring.
+// A reservation is a sample's room in the ring.
 type reservation struct {
 	room unsafe.Pointer
 	size int
 }
 
-// Reserve takes room for a sample of size bytes, without waiting, see [UserRingBuffer.Write] for the
-// errors.
+// Reserve reserves room for a sample of size bytes, without waiting. Its errors are those of [UserRingBuffer.Write].
 //
 // Implements: user_ring_buffer__reserve
 func (rb *UserRingBuffer) Reserve(size int) (*Sample, error) {
 	return rb.reserved(size, func() (*Sample, error) { return rb.in().reserve(size) })
 }
 
-// reserved makes the buffer own the sample that reserve returns.
+// reserved calls reserve and makes the sample keep the buffer, and thereby its module, alive.
 func (rb *UserRingBuffer) reserved(size int, reserve func() (*Sample, error)) (*Sample, error) {
 	sample, err := reserve()
 	if err != nil {
@@ -312,9 +309,8 @@ func (ring *userRing) reserve(size int) (*Sample, error) {
 	return sample, nil
 }
 
-// ReserveBlocking is Reserve that waits for room, but no longer than timeout unless that is negative. It
-// is woken when a BPF program has drained samples, except with BPF_RB_NO_WAKEUP, and tries once more
-// when the time is over.
+// ReserveBlocking is Reserve, but waits for room. If timeout isn't negative, it waits no longer than that. It is woken
+// when a BPF program has drained samples, except with BPF_RB_NO_WAKEUP, and retries once more when the time is over.
 //
 // Implements: user_ring_buffer__reserve_blocking
 func (rb *UserRingBuffer) ReserveBlocking(size int, timeout time.Duration) (*Sample, error) {
@@ -333,7 +329,8 @@ func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample,
 		deadline = time.Now().Add(timeout)
 		over = time.After(timeout)
 	}
-	// The poller has one deadline for all who wait, so one waits there, and the others for him to look.
+	// The poller has one deadline for all waiting goroutines. So one goroutine waits there, and the others wait until
+	// it has retried.
 	for leading := false; !leading; {
 		select {
 		case ring.leading <- struct{}{}:
@@ -362,13 +359,13 @@ func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample,
 		return sample, err
 	case errors.Is(waitErr, os.ErrDeadlineExceeded):
 		return ring.reserve(size)
-	default: // the poller has an error of its own for a closed file
+	default: // for a closed file, the poller returns an error of its own
 		return nil, os.ErrClosed
 	}
 }
 
-// Bytes returns the sample's memory, all zero at first; nil once it is submitted or discarded. What is
-// written to it later reaches nobody.
+// Bytes returns the sample's memory, which is zero at first. It returns nil once the sample is submitted or discarded.
+// What is written to the memory after that is not sent.
 func (s *Sample) Bytes() []byte {
 	if s == nil {
 		return nil
@@ -376,10 +373,10 @@ func (s *Sample) Bytes() []byte {
 	return s.data
 }
 
-// errSampleEnded means that a sample was submitted or discarded before.
+// errSampleEnded is the error for a sample that was submitted or discarded before.
 var errSampleEnded = fmt.Errorf("it was submitted or discarded before: %w", syscall.EINVAL)
 
-// Submit hands the sample to BPF programs. A sample that has ended already is an error.
+// Submit sends the sample to BPF programs. If the sample was submitted or discarded before, it returns an error.
 //
 // Implements: user_ring_buffer__submit
 func (s *Sample) Submit() error {
@@ -392,8 +389,8 @@ func (s *Sample) Submit() error {
 	return nil
 }
 
-// Discard gives the sample's room back: BPF programs skip it. A sample that has ended already is an
-// error.
+// Discard releases the sample's room: BPF programs skip it. If the sample was submitted or discarded before, it
+// returns an error.
 //
 // Implements: user_ring_buffer__discard
 func (s *Sample) Discard() error {
@@ -421,7 +418,7 @@ func (s *Sample) end(submit bool) error {
 	return nil
 }
 
-// end ends a reservation, while the ring is in use.
+// end submits or discards a reservation, once. The caller has entered the ring's guard.
 func (ring *userRing) end(r *reservation, data []byte, submit bool) {
 	ring.samples.Lock()
 	_, open := ring.open[r]
@@ -437,7 +434,7 @@ func (ring *userRing) end(r *reservation, data []byte, submit bool) {
 	}
 }
 
-// dropped discards a sample that the garbage collector has found.
+// dropped discards a sample that was dropped. The garbage collector calls it.
 func (ring *userRing) dropped(r *reservation) {
 	if ring.enter() != nil {
 		return
@@ -451,7 +448,7 @@ func (ring *userRing) warn(msg string) {
 	currentSink().emit(LibbpfWarnLevel, fmt.Sprintf("libbpfgo: %s: %s\n", ring.what, msg))
 }
 
-// close stops the sending, discards what is open, and frees the ring.
+// close stops the sending, discards the open reservations, and frees the ring.
 func (ring *userRing) close() {
 	ring.stopSending(true)
 	if ring.wake != nil {
@@ -471,14 +468,14 @@ func (ring *userRing) close() {
 	ring.c = nil
 	ring.producing.Unlock()
 	ring.unlock()
-	if open > 0 { // whoever gets it may use the buffer
+	if open > 0 { // outside of the locks: the receiver of the message may use the buffer
 		ring.warn(fmt.Sprintf("closed with %d samples that were neither submitted nor discarded", open))
 	}
 }
 
-// Start begins to send what comes from the channel of [Module.InitUserRingBuf], until
-// [UserRingBuffer.Stop] or the channel is closed. A sample that can't be sent is dropped, and [UserRingBuffer.Error] tells why. While sending,
-// a second call does nothing.
+// Start starts to send the samples from the channel of [Module.InitUserRingBuf], until [UserRingBuffer.Stop] is called
+// or the channel is closed. A sample that can't be sent is dropped, and [UserRingBuffer.Error] returns the reason.
+// While sending, a second call does nothing.
 func (rb *UserRingBuffer) Start() {
 	ring := rb.in()
 	ring.sending.Lock()
@@ -506,7 +503,7 @@ func (rb *UserRingBuffer) Start() {
 	}()
 }
 
-// keep keeps the first error.
+// keep stores err for Error, unless an earlier error is stored.
 func (ring *userRing) keep(err error) {
 	ring.sending.Lock()
 	defer ring.sending.Unlock()
@@ -515,7 +512,7 @@ func (ring *userRing) keep(err error) {
 	}
 }
 
-// Error returns the first error of sending since it was called the last time; nil if there was none.
+// Error returns the first error of sending since the last call of Error, or nil.
 func (rb *UserRingBuffer) Error() error {
 	ring := rb.in()
 	ring.sending.Lock()
@@ -525,8 +522,8 @@ func (rb *UserRingBuffer) Error() error {
 	return err
 }
 
-// Stop ends the sending from the channel, which stays open. What is in the channel stays there. Start
-// can begin anew.
+// Stop ends the sending from the channel, which stays open. Samples in the channel stay there. Start can be called
+// again.
 func (rb *UserRingBuffer) Stop() {
 	rb.in().stopSending(false)
 }
@@ -555,7 +552,7 @@ func (rb *UserRingBuffer) Close() {
 	ring.object.disown(ring)
 }
 
-// BufferSize returns the ring's size in bytes, in which each sample has a header of 8 bytes.
+// BufferSize returns the ring's size in bytes. Each sample in it has a header of 8 bytes.
 func (rb *UserRingBuffer) BufferSize() int {
 	return rb.in().size
 }
