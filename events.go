@@ -27,129 +27,129 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrFlushed is what a read gives after Flush, when everything that was there had been read.
+// ErrFlushed is returned by a read after Flush, once everything that was present has been read.
 var ErrFlushed = errors.New("buffer was flushed")
 
-// errNoFunction is that of a call whose function is nil.
+// errNoFunction is returned for a nil callback.
 var errNoFunction = fmt.Errorf("nil function: %w", syscall.EINVAL)
 
-// A reader takes records, in batches, out of ring buffer maps or of a perf event array. Each batch is
-// of one of them, and of one CPU if it's a perf event array.
+// A reader takes records in batches from ring buffer maps or from a perf event array. The records of a batch are from
+// one map and, for a perf event array, from one CPU.
 //
-// One goroutine reads at a time, which holds the mutex reading; everything else may be called at any
-// time.
+// One goroutine reads at a time. It holds the mutex reading. All other methods may be called at any time.
 //
-// It doesn't refer to a module, so that a module that was dropped can close it.
+// A reader doesn't refer to a module, so that the cleanup of a dropped module can close it.
 type reader struct {
-	what    string // such as `ring buffer of map "events"`
+	what    string // for errors, such as `ring buffer of map "events"`
 	objects []*object
-	unread  []*unread             // of each ring
-	turns   []*unread             // the same in the order in which they are locked
-	fd      int                   // is readable when one of libbpf's epoll descriptors is
-	look    func(fd uintptr) bool // consume, as the poller wants it
+	unread  []*unread             // one for each ring
+	turns   []*unread             // the same, in the order in which they are locked
+	fd      int                   // readable when one of libbpf's epoll descriptors is
+	look    func(fd uintptr) bool // consume, with the signature for the poller
 
-	guard // of c, which is freed while reading is held, too
+	guard // of c, which is freed while reading is locked as well
 	c     *C.struct_golibbpf_reader
 
-	header int // of records, see batch
+	header int // size of the records' headers, see batch
 
 	events *perfEvents // nil for rings
 	// trouble is an error that the next look returns.
 	trouble atomic.Pointer[error]
 
-	// window has what is handed out without the mutex.
+	// window has the records that are handed out without the mutex.
 	window atomic.Pointer[window]
-	// turn counts the calls of each.
+	// turn counts the calls of each, which start at different sources in turn.
 	turn atomic.Uint32
 
 	reading sync.Mutex
-	// impatient counts those who want reading though somebody waits with it: he lets them have it.
+	// impatient counts the goroutines that want reading for a short time although another one waits for records with
+	// it: that one lets them have it.
 	impatient atomic.Int32
 
-	batch   batch   // what is still to be handed out
-	offered bool    // batch's records are in the window
-	left    []batch // and what comes before the next look
-	reuse   bool    // the next batch goes to scratch
-	more    bool    // there may be records that were not announced
-	full    bool    // the last look has found more than it could take
+	batch   batch   // its remaining records are still to be handed out
+	offered bool    // true if batch's records are in the window
+	left    []batch // batches to be handed out before the next look
+	reuse   bool    // true if the next batch goes to scratch, whose memory is reused
+	more    bool    // true if there may be records without a wake-up
+	full    bool    // true if the last look has found more records than it could take
 	err     error   // of the last look
-	// scratch, which is to have scratchLen bytes, and ends are where the next batch goes.
+	// The next batch goes to scratch and ends. scratch is enlarged to scratchLen bytes when it is used next.
 	scratch    []byte
 	scratchLen int
 	ends       []uint32
-	// room, of which used bytes are, is for batches whose records are kept.
+	// room is memory for batches whose records are kept. The first used bytes of it are taken.
 	room []byte
 	used int
 
-	// ended means that no reading is possible any more.
+	// ended is true once nothing can be read any more.
 	ended atomic.Bool
 
-	state sync.Mutex // of what follows
-	// wake is fd in the runtime's poller, once somebody has waited: it takes the news of perf events from
-	// everybody else who polls.
+	state sync.Mutex // protects the following fields
+	// wake is fd in the runtime's poller. It is created at the first wait, because it takes the news of perf events
+	// from all others that poll.
 	wake     *os.File
 	raw      syscall.RawConn
 	deadline time.Time
-	interval time.Duration // how often to look for records that were not announced; 0 is never
+	interval time.Duration // interval of looks for records without a wake-up; 0 is never
 	flushing bool
-	armed    time.Time // what wake's deadline is
-	// lent is memory of a perf buffer, by index, that the user has. While there is any, keep keeps the
-	// module alive.
+	armed    time.Time // wake's deadline
+	// lent is the memory of perf buffers, by index, that the user has got. keep exists only to keep the module alive
+	// as long as there is such memory.
 	lent map[int][]byte
 	keep any
 }
 
-// A batch is records in one piece of memory, which are handed out one after the other.
+// A batch consists of records in one piece of memory, which are handed out one after the other.
 type batch struct {
 	data []byte
-	// ends has where the first record begins, and where each one ends.
+	// ends has the start of the first record, then the end of each record.
 	ends []uint32
-	// from is how many records were handed out already.
+	// from is the number of records that were handed out already.
 	from int
-	// shared means that the memory is the reader's own, which will write to it again.
+	// shared is true if the reader will write to the memory again.
 	shared bool
-	// order is greater than that of the batches that were taken before.
+	// order is greater than the order of all batches that were taken earlier.
 	order uint64
 
-	source int    // the index of the ring, or of the CPU's buffer
-	cpu    int    // of perf events
+	source int    // index of the ring, or of the CPU's buffer
+	cpu    int    // for perf events
 	lost   uint64 // events lost after the last record
-	// header is what each record has before it in the ring.
+	// header is the size of the header before each record in the ring.
 	header int
-	// base is how many bytes the ring held up to behind the batch, with the records' headers, counted
-	// from where data begins.
+	// base is the number of bytes, headers included, from the start of data to the end of the ring's content at the
+	// time of the look.
 	base int
 }
 
-// count returns how many records the batch had at first.
+// count returns the number of records that the batch had when it was taken.
 func (b *batch) count() int {
 	return max(len(b.ends)-1, 0)
 }
 
-// pending tells whether there is anything to be handed out.
+// pending reports whether there is anything to be handed out.
 func (b *batch) pending() bool {
 	return b.from < b.count() || b.lost > 0
 }
 
-// record returns the next record, whose capacity ends where it ends.
+// record returns the next record. Its capacity is its length.
 func (b *batch) record() []byte {
 	start, end := alignRecord(b.ends[b.from]), b.ends[b.from+1]
 	return b.data[start:end:end]
 }
 
-// next hands out a record and tells how many bytes the ring had behind it when the batch was taken.
+// next hands out a record. It also returns the number of bytes that followed it in the ring when the batch was taken.
 func (b *batch) next() (record []byte, behind int) {
 	record = b.record()
 	b.from++
 	return record, b.behind(b.from)
 }
 
-// behind returns how many bytes the ring had behind the n-th record.
+// behind returns the number of bytes in the ring after the n-th record.
 func (b *batch) behind(n int) int {
 	return behindRecord(b.base, b.header, b.ends[n], n)
 }
 
-// nextBytes returns how many bytes the ring had for what is handed out next.
+// nextBytes returns the number of bytes that the next record or loss took in the ring.
 func (b *batch) nextBytes() int {
 	if b.from == b.count() {
 		return lostBytes
@@ -157,7 +157,7 @@ func (b *batch) nextBytes() int {
 	return b.behind(b.from) - b.behind(b.from+1)
 }
 
-// unread returns the bytes that the ring had for what was not handed out.
+// unread returns the number of bytes that the records and losses not handed out took in the ring.
 func (b *batch) unread() int {
 	size := 0
 	if n := b.count(); n > 0 {
@@ -170,38 +170,39 @@ func (b *batch) unread() int {
 }
 
 const (
-	// recordHeader is what each record has before it in the ring, unless it is a raw event, which has it.
+	// recordHeader is the size of the header before each record in the ring. A raw event includes its header.
 	recordHeader = C.GOLIBBPF_RECORD_HEADER
-	// lostBytes is the size of the event that tells of lost ones.
+	// lostBytes is the size of the event that reports lost events.
 	lostBytes = 24
 )
 
-// behindRecord returns how many bytes the ring had behind the n-th record of a batch with that base and
-// such headers, which ends at end.
+// behindRecord returns the number of bytes in the ring after the n-th record, which ends at end, of a batch with this
+// base and headers of this size.
 func behindRecord(base, header int, end uint32, n int) int {
 	return base - int(alignRecord(end)) - header*n
 }
 
-// A window lets goroutines that want single records take them from a batch without a mutex, by one atomic
-// operation each.
+// A window lets goroutines take single records from a batch without a mutex, by one atomic operation each.
 //
-// Who wants a record reads it and then makes the state say that it is taken, which succeeds only if the
-// state is as it was before. The records are written anew only when all were taken, under a new generation:
-// what was read from memory that was written meanwhile is discarded.
+// A goroutine reads the record and then sets the state to "taken" by a compare-and-swap. That fails if another
+// goroutine was faster. The memory is written again only after all records were taken, under a new generation, so a
+// record that was read while its memory was being written is discarded.
 type window struct {
-	// They never change.
+	// These fields never change.
 	data   []byte
 	ends   []uint32
 	shared bool
 	header int
 
-	// state has the generation (32 bits), the number of records (16), and how many were taken (16).
+	// state consists of the generation (32 bits), the number of records (16), and the number of those that were taken
+	// (16).
 	state             atomic.Uint64
-	source, cpu, base atomic.Int64 // the batch's
+	source, cpu, base atomic.Int64 // those of the batch
 }
 
-// take takes the next record, in memory of the caller's: a copy in *to, which may be enlarged, or if to is
-// nil the record itself if it isn't in shared memory. It fails if there is none, or somebody else was faster.
+// take takes the next record and returns it in memory of the caller: a copy in *to, which is enlarged if necessary,
+// or, if to is nil, the record itself if its memory isn't shared, and a new copy otherwise. It fails if there is no
+// record, or if another goroutine was faster.
 func (w *window) take(to *[]byte) (record []byte, from origin, ok bool) {
 	state := w.state.Load()
 	i := uint(uint16(state))
@@ -210,11 +211,11 @@ func (w *window) take(to *[]byte) (record []byte, from origin, ok bool) {
 	}
 	start, end := uint(alignRecord(w.ends[i])), uint(w.ends[i+1])
 	if start > end || end > uint(len(w.data)) {
-		return nil, from, false // it is being written
+		return nil, from, false // the memory is being written
 	}
 	record = w.data[start:end:end]
 	from = origin{int(w.source.Load()), int(w.cpu.Load()), behindRecord(int(w.base.Load()), w.header, uint32(end), int(i)+1)}
-	// What isn't shared may be written to by its owner, so it is copied afterwards.
+	// The owner of memory that isn't shared may write to it, so such a record is taken first and copied afterwards.
 	taken := false
 	if !w.shared {
 		if taken = w.state.CompareAndSwap(state, state+1); !taken {
@@ -235,7 +236,7 @@ func (w *window) take(to *[]byte) (record []byte, from origin, ok bool) {
 	return record, from, taken || w.state.CompareAndSwap(state, state+1)
 }
 
-// origin says where a record is from, and how many bytes the ring had behind it.
+// origin is the source of a record, and the number of bytes that followed it in the ring.
 type origin struct {
 	source, cpu, behind int
 }
@@ -245,7 +246,7 @@ func (w *window) pending() bool {
 	return state&0xffff < state>>16&0xffff
 }
 
-// open begins a generation with the batch's records.
+// open starts a generation with the batch's records.
 func (w *window) open(b *batch) {
 	w.source.Store(int64(b.source))
 	w.cpu.Store(int64(b.cpu))
@@ -254,7 +255,7 @@ func (w *window) open(b *batch) {
 	w.state.Store(generation<<32 | uint64(b.count())<<16 | uint64(b.from))
 }
 
-// shut ends the generation and returns how many records were taken.
+// shut ends the generation and returns the number of records that were taken.
 func (w *window) shut() int {
 	for {
 		state := w.state.Load()
@@ -264,33 +265,32 @@ func (w *window) shut() int {
 	}
 }
 
-// alignRecord returns where the record after one that ends at n begins.
+// alignRecord returns the start of the record that follows one which ends at n.
 func alignRecord(n uint32) uint32 {
 	const align = C.GOLIBBPF_RECORD_ALIGN
 	return (n + align - 1) &^ (align - 1)
 }
 
 const (
-	// maxScratch is how many bytes of records one look takes at most, unless a single one is larger; a
-	// reader begins with minScratch, so that it costs little while few come. More than midScratch is taken
-	// only if it holds few records: what was copied is to be in the processor's cache still when it is
-	// handed out.
+	// maxScratch limits the bytes of records that one look takes, unless a single record is larger. A reader starts
+	// with minScratch, so that one with few records needs little memory. It takes more than midScratch only if that
+	// holds few records: copied records should still be in the processor's cache when they are handed out.
 	minScratch = 2 << 10
 	midScratch = 8 << 10
 	maxScratch = 64 << 10
-	// maxRecords is how many records one look takes at most, for the same reason.
+	// maxRecords limits the number of records that one look takes, for the same reason.
 	maxRecords = 120
 	fewRecords = 16
-	// roomSize is that of the memory which batches share whose records are kept: a receiver who keeps a
-	// single one keeps all of it alive. While there are many, it is largeRoom.
+	// roomSize is the size of the memory that batches share whose records are kept: a receiver that keeps one record
+	// keeps all of this memory alive. If there are many records, the size is largeRoom.
 	roomSize  = 4 << 10
 	largeRoom = 64 << 10
 )
 
-// batches counts all batches, for their order.
+// batches counts all batches. Its values are their order.
 var batches atomic.Uint64
 
-// insert puts a batch where its order is.
+// insert inserts a batch into a list that is sorted by order.
 func insert(list []batch, b batch) []batch {
 	i := slices.IndexFunc(list, func(other batch) bool { return other.order > b.order })
 	if i < 0 {
@@ -299,16 +299,15 @@ func insert(list []batch, b batch) []batch {
 	return slices.Insert(list, i, b)
 }
 
-// unread is what a map's reader took and didn't hand out: it is for the next one.
+// unread has the records that a map's readers have taken but not handed out. The next reader gets them.
 type unread struct {
-	// consuming is held by the one of several readers of the map that takes records out of the ring, which
-	// libbpf does not do for two at a time.
+	// consuming is locked by the reader that takes records out of the ring. libbpf doesn't allow two at a time.
 	consuming sync.Mutex
 
 	mutex   sync.Mutex
-	readers []*reader // the map's present ones
+	readers []*reader // the map's open readers
 	list    []batch
-	count   atomic.Int32 // of list
+	count   atomic.Int32 // length of list
 }
 
 func (u *unread) join(r *reader) {
@@ -346,8 +345,8 @@ func (u *unread) take() []batch {
 	return list
 }
 
-// newReader returns a reader of maps, for each of which add makes a source in C. Of a perf event array, which is
-// the only map then, events has what is needed to reopen its events.
+// newReader returns a reader of maps. add creates the source of a map in C. For a perf event array, which is then the
+// only map, events has the data to reopen its perf events.
 func newReader(kind string, maps []*BPFMap, events *perfEvents, add func(c *C.struct_golibbpf_reader, fd C.int) C.int) (_ *reader, err error) {
 	if len(maps) == 0 {
 		return nil, failed(fmt.Errorf("no map: %w", syscall.EINVAL), "make "+kind)
@@ -424,7 +423,7 @@ func (r *reader) add(bpfMap *BPFMap, add func(*C.struct_golibbpf_reader, C.int) 
 	return watched(what, func() error { return codeOf(add(r.c, bpfMap.fd)) })
 }
 
-// Nil and zero values of the exported types have one of these, which was closed from the beginning.
+// These stand for the reader or feeder of a nil or zero value of the exported types. They are closed.
 var (
 	noRingReader = unmade("ring buffer")
 	noPerfReader = unmade("perf buffer")
@@ -446,14 +445,14 @@ func unmadeFeeder() *feeder {
 	return fr
 }
 
-// sources returns C's, one for each map.
+// sources returns the sources in C, one for each map.
 func (r *reader) sources() []C.struct_golibbpf_source {
 	first := (*C.struct_golibbpf_source)(unsafe.Add(unsafe.Pointer(r.c), C.sizeof_struct_golibbpf_reader))
 	return unsafe.Slice(first, int(r.c.source_count))
 }
 
-// joined returns a new descriptor that is readable when one of those is, of which each is an epoll descriptor
-// if there are several.
+// joined returns a new descriptor that is readable when one of fds is. If there are several, each must be an epoll
+// descriptor.
 func joined(fds []C.int) (int, error) {
 	if len(fds) == 1 {
 		return unix.FcntlInt(uintptr(fds[0]), unix.F_DUPFD_CLOEXEC, 0)
@@ -471,17 +470,18 @@ func joined(fds []C.int) (int, error) {
 	return fd, nil
 }
 
-// pollable makes a descriptor a file in the runtime's poller, to which it belongs then unless there is an error.
+// pollable returns a file in the runtime's poller for a descriptor. The file owns the descriptor, unless there is an
+// error.
 func pollable(name string, fd int) (*os.File, syscall.RawConn, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, nil, err
 	}
 	file := os.NewFile(uintptr(fd), name)
-	raw, _ := file.SyscallConn() // which an open file has
+	raw, _ := file.SyscallConn() // never fails for an open file
 	return file, raw, nil
 }
 
-// closeWake closes fd, which ends a wait. The reading has ended.
+// closeWake closes fd, which ends a wait. ended must be true.
 func (r *reader) closeWake() {
 	r.state.Lock()
 	defer r.state.Unlock()
@@ -494,11 +494,11 @@ func (r *reader) closeWake() {
 	r.fd = -1
 }
 
-// fill waits until there is a batch; reuse tells whether its memory may be written again afterwards.
-// The caller holds reading, which others may get meanwhile, and has handed out the last batch.
+// fill waits until there is a batch. If reuse is true, the batch's memory is written again after the batch was handed
+// out. The caller holds reading, which other goroutines may get during the wait, and has handed out the last batch.
 //
-// The error is os.ErrClosed once closed, that of ctx once it is done, ErrFlushed, or
-// os.ErrDeadlineExceeded, all of which come only when nothing is left to read.
+// The error is os.ErrClosed once the reader is closed, the cause of ctx once that is done, ErrFlushed, or
+// os.ErrDeadlineExceeded. Each of these is returned only when nothing is left to read.
 func (r *reader) fill(ctx context.Context, reuse bool) error {
 	for !r.ended.Load() {
 		r.reuse = reuse
@@ -531,8 +531,7 @@ func (r *reader) fill(ctx context.Context, reuse bool) error {
 	return os.ErrClosed
 }
 
-// giveWay lets those have reading who are impatient, and tells whether they have left something to be handed
-// out.
+// giveWay lets the impatient goroutines have reading. It reports whether they have left something to be handed out.
 func (r *reader) giveWay() bool {
 	for r.impatient.Load() > 0 {
 		r.reading.Unlock()
@@ -543,13 +542,13 @@ func (r *reader) giveWay() bool {
 	return r.batch.pending()
 }
 
-// hurry makes the one that waits with reading give way, until impatient is counted down.
+// hurry makes the goroutine that waits for records with reading give way, until impatient is decremented.
 func (r *reader) hurry() {
 	r.impatient.Add(1)
 	r.wakeUp()
 }
 
-// lockNow takes reading without waiting for records.
+// lockNow locks reading without waiting for records.
 func (r *reader) lockNow() {
 	if !r.reading.TryLock() {
 		r.hurry()
@@ -558,7 +557,7 @@ func (r *reader) lockNow() {
 	}
 }
 
-// lockReading takes reading, not much later than when ctx is done.
+// lockReading locks reading, at the latest shortly after ctx is done.
 func (r *reader) lockReading(ctx context.Context) {
 	if r.reading.TryLock() {
 		return
@@ -573,7 +572,7 @@ func (r *reader) lockReading(ctx context.Context) {
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// arm prepares a wait, which is to end in time.
+// arm prepares a wait: it sets the deadline at which the wait ends.
 func (r *reader) arm(ctx context.Context) (err error) {
 	r.state.Lock()
 	defer r.state.Unlock()
@@ -591,8 +590,8 @@ func (r *reader) arm(ctx context.Context) (err error) {
 			until = next
 		}
 	}
-	// An interrupt sets its reason before it sets its deadline: it is seen here, or its deadline is
-	// the later one.
+	// An interrupt sets its reason before its deadline. So either the reason is seen here, or the interrupt's deadline
+	// is set after this one.
 	if r.flushing || r.trouble.Load() != nil || ctx.Err() != nil || r.impatient.Load() > 0 {
 		until = past
 	}
@@ -607,7 +606,7 @@ func (r *reader) setWake(deadline time.Time) {
 	}
 }
 
-// interrupted returns why the wait was ended, nil if it is to be gone on with.
+// interrupted returns the reason why the wait ended, or nil if the wait should continue.
 func (r *reader) interrupted(ctx context.Context) error {
 	r.state.Lock()
 	defer r.state.Unlock()
@@ -622,11 +621,11 @@ func (r *reader) interrupted(ctx context.Context) error {
 	case !r.deadline.IsZero() && !time.Now().Before(r.deadline):
 		return os.ErrDeadlineExceeded
 	}
-	r.armed = past // which has ended the wait, though the clock may have been set back since
+	r.armed = past // this deadline ended the wait, even if the clock was set back since
 	return nil
 }
 
-// interrupt changes the state, and ends a wait that is under way.
+// interrupt calls change under the state's lock, then ends a wait that is under way.
 func (r *reader) interrupt(change func()) {
 	r.state.Lock()
 	defer r.state.Unlock()
@@ -634,13 +633,12 @@ func (r *reader) interrupt(change func()) {
 	r.setWake(past)
 }
 
-// consume takes what is there, as much as one batch holds, and tells whether that was something, be it
-// an error.
+// consume takes the present records, as many as fit into one batch. It reports whether there was a record or an error.
 func (r *reader) consume() bool {
 	return r.consumeFrom(-1)
 }
 
-// consumeFrom is consume from the source of that index alone, unless it is negative.
+// consumeFrom is consume from the source of that index only, or from all if it is negative.
 func (r *reader) consumeFrom(only int) bool {
 	r.batch, r.err = batch{}, nil
 	if r.ended.Load() {
@@ -660,7 +658,7 @@ func (r *reader) consumeFrom(only int) bool {
 		}
 	}
 	if perf := &r.sources()[0]; only >= 0 && perf.pb != nil && perf.spilled && int(perf.next_buffer) != only {
-		// The event that had no room is another CPU's.
+		// An event of another CPU didn't fit into its batch and comes first.
 		if !r.lookAt(-1) || r.err != nil {
 			return r.err != nil
 		}
@@ -669,7 +667,7 @@ func (r *reader) consumeFrom(only int) bool {
 	return r.lookAt(only)
 }
 
-// collect takes what the maps' former readers have left.
+// collect takes the batches that former readers of the maps have left.
 func (r *reader) collect() {
 	for i, unread := range r.unread {
 		for _, b := range unread.take() {
@@ -679,7 +677,7 @@ func (r *reader) collect() {
 	}
 }
 
-// lookAt takes a batch out of a source, as golibbpf_reader_consume does.
+// lookAt takes a batch from a source, by golibbpf_reader_consume.
 func (r *reader) lookAt(only int) bool {
 	if r.ends == nil {
 		r.ends = make([]uint32, maxRecords+1)
@@ -725,7 +723,7 @@ func (r *reader) lookAt(only int) bool {
 	}
 }
 
-// place returns where the next batch goes, and from where on; a record may need so many bytes.
+// place returns the memory for the next batch, and the offset where it starts. There is room for need bytes.
 func (r *reader) place(need int) (data []byte, start int) {
 	if r.reuse {
 		r.scratchLen = max(r.scratchLen, need)
@@ -745,7 +743,7 @@ func (r *reader) place(need int) (data []byte, start int) {
 	return r.room, r.used
 }
 
-// next makes sure that there is something in batch to hand out, see fill.
+// next waits until batch has something to hand out, see fill.
 func (r *reader) next(ctx context.Context, reuse bool) error {
 	r.recall()
 	if r.batch.pending() {
@@ -757,14 +755,14 @@ func (r *reader) next(ctx context.Context, reuse bool) error {
 	return nil
 }
 
-// A loss is how many events were lost at a CPU.
+// A loss is the number of events that were lost on a CPU.
 type loss struct {
 	cpu    int
 	events uint64
 }
 
-// offer makes sure that there is something in the window, unless all that there is are lost events, which
-// it returns then. The caller, who has found nothing in the window, looks there again.
+// offer waits until there are records in the window, or until there are only lost events, which it returns. The
+// caller, which has found nothing in the window, then looks there again.
 func (r *reader) offer(reuse bool) (lost loss, err error) {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -792,7 +790,7 @@ func (r *reader) offer(reuse bool) (lost loss, err error) {
 	return lost, nil
 }
 
-// recall takes back what is left of the batch in the window.
+// recall takes the remaining records of the batch back from the window.
 func (r *reader) recall() {
 	if r.offered {
 		r.offered = false
@@ -800,7 +798,7 @@ func (r *reader) recall() {
 	}
 }
 
-// batches returns batches as they come, until there is an error, which is the last that it returns.
+// batches returns an iterator over batches as they come. An error is its last element.
 func (r *reader) batches(ctx context.Context) iter.Seq2[*batch, error] {
 	return func(yield func(*batch, error) bool) {
 		if ctx == nil {
@@ -809,7 +807,7 @@ func (r *reader) batches(ctx context.Context) iter.Seq2[*batch, error] {
 		}
 		defer context.AfterFunc(ctx, r.wakeUp)()
 		var b batch
-		defer func() { r.release(&b) }() // also if the loop's body panics
+		defer func() { r.release(&b) }() // deferred in case the loop's body panics
 		for {
 			if ctx.Err() != nil {
 				yield(nil, failed(context.Cause(ctx), "read "+r.what))
@@ -826,8 +824,8 @@ func (r *reader) batches(ctx context.Context) iter.Seq2[*batch, error] {
 	}
 }
 
-// exchange takes back the memory of a batch that was handed out whole, for another one, which the caller
-// has to itself until it exchanges or releases it. It doesn't hold reading meanwhile.
+// exchange takes back the memory of a batch that was handed out completely, and returns the next batch in b. The
+// caller owns that batch until it exchanges or releases it. It doesn't hold reading meanwhile.
 func (r *reader) exchange(ctx context.Context, b *batch, reuse bool) error {
 	r.lockReading(ctx)
 	defer r.reading.Unlock()
@@ -839,23 +837,24 @@ func (r *reader) exchange(ctx context.Context, b *batch, reuse bool) error {
 	return nil
 }
 
-// release takes back a batch of exchange or lookFrom.
+// release returns a batch of exchange or lookFrom to the reader.
 func (r *reader) release(b *batch) {
 	r.lockNow()
 	defer r.reading.Unlock()
 	if b.pending() {
 		b.shared = false
 		r.left = insert(r.left, *b)
-		r.setAside() // which may have been taken later
+		r.setAside() // batch may have been taken later than b
 	} else {
 		r.recycle(b)
 	}
 	r.leave()
 }
 
-// each calls f, which takes one record or loss of the batch, for what is there when it begins, without
-// waiting, up to limit times or until there is an error: of the source of the index only or, if that is
-// negative, of all, beginning with another one each time. It returns the number of calls.
+// each calls f for the records and losses that are present when it starts, without waiting. Each call of f takes one
+// of them from the batch. It stops after limit calls or at an error, and returns the number of calls. If only is
+// negative, it goes through all sources, starting at another one each time; otherwise it takes only the source with
+// that index.
 func (r *reader) each(only, limit int, f func(*batch) error) (n int, err error) {
 	if only >= 0 {
 		return r.eachOf(only, limit, f)
@@ -881,7 +880,7 @@ func (r *reader) eachOf(source, limit int, f func(*batch) error) (n int, err err
 			return n, lookErr
 		}
 		func() {
-			defer r.release(b) // also if f panics
+			defer r.release(b) // deferred in case f panics
 			for b.pending() && n < limit && present > 0 && err == nil {
 				present -= b.nextBytes()
 				n++
@@ -892,7 +891,7 @@ func (r *reader) eachOf(source, limit int, f func(*batch) error) (n int, err err
 	return n, err
 }
 
-// sourceCount returns how many rings or CPUs' buffers there are.
+// sourceCount returns the number of rings or CPUs' buffers.
 func (r *reader) sourceCount() (int, error) {
 	if err := r.enter(); err != nil {
 		return 0, err
@@ -904,7 +903,7 @@ func (r *reader) sourceCount() (int, error) {
 	return len(r.unread), nil
 }
 
-// present returns how many bytes there are to be read of a source, and not 0 if there is an error.
+// present returns the number of bytes that can be read from a source. If an error is to be returned, it is not 0.
 func (r *reader) present(source int) (int, error) {
 	r.lockNow()
 	defer r.reading.Unlock()
@@ -923,8 +922,8 @@ func (r *reader) present(source int) (int, error) {
 	return n, nil
 }
 
-// inProcess returns how many bytes were taken out of a source, or of all if only is negative, and not handed
-// out. The caller holds reading, which has not ended.
+// inProcess returns the number of bytes that were taken from a source, or from all if only is negative, but not handed
+// out. The caller holds reading, and ended is false.
 func (r *reader) inProcess(only int) int {
 	r.recall()
 	r.collect()
@@ -945,7 +944,7 @@ func (r *reader) inProcess(only int) int {
 	return size
 }
 
-// lookFrom returns a batch, as exchange does, without waiting; nil if there is none.
+// lookFrom returns a batch like exchange, but without waiting. If there is none, it returns nil.
 func (r *reader) lookFrom(only int) (*batch, error) {
 	r.lockNow()
 	defer r.reading.Unlock()
@@ -965,7 +964,7 @@ func (r *reader) lookFrom(only int) (*batch, error) {
 	return b, nil
 }
 
-// setAside keeps what is still to be handed out for later.
+// setAside moves the batch's remaining records to left.
 func (r *reader) setAside() {
 	r.recall()
 	if !r.batch.pending() {
@@ -977,7 +976,7 @@ func (r *reader) setAside() {
 	r.left = insert(r.left, b)
 }
 
-// handOver moves the batch to b. Its memory isn't the reader's any more.
+// handOver moves the batch to b. The reader gives up the batch's memory.
 func (r *reader) handOver(b *batch) {
 	*b = r.batch
 	r.batch = batch{}
@@ -987,7 +986,7 @@ func (r *reader) handOver(b *batch) {
 	}
 }
 
-// await waits until there is something to be handed out, or ctx is done.
+// await waits until there is something to be handed out or ctx is done.
 func (r *reader) await(ctx context.Context) error {
 	defer context.AfterFunc(ctx, r.wakeUp)()
 	r.lockReading(ctx)
@@ -995,12 +994,12 @@ func (r *reader) await(ctx context.Context) error {
 	return r.next(ctx, true)
 }
 
-// wakeUp ends a wait that is under way, which finds out why.
+// wakeUp ends a wait that is under way. The waiting goroutine then looks for the reason.
 func (r *reader) wakeUp() {
 	r.interrupt(func() {})
 }
 
-// recycle takes back the memory of a batch of which everything was handed out.
+// recycle takes back the memory of a batch that was handed out completely.
 func (r *reader) recycle(b *batch) {
 	if r.ends == nil && cap(b.ends) > maxRecords {
 		r.ends = b.ends[:maxRecords+1]
@@ -1011,7 +1010,7 @@ func (r *reader) recycle(b *batch) {
 	*b = batch{}
 }
 
-// leave leaves to the maps' next readers what was not handed out, once the reading has ended.
+// leave, once ended is true, passes the records that were not handed out to the maps' next readers.
 func (r *reader) leave() {
 	if !r.ended.Load() {
 		return
@@ -1029,14 +1028,14 @@ func (r *reader) leave() {
 	r.left = nil
 }
 
-// relinquish is leave for who doesn't hold reading.
+// relinquish is leave for a caller that doesn't hold reading.
 func (r *reader) relinquish() {
 	r.lockNow()
 	defer r.reading.Unlock()
 	r.leave()
 }
 
-// spilled takes the records which had no room in the last batch.
+// spilled takes the records that didn't fit into the last batch.
 func (r *reader) spilled() (records []batch) {
 	if r.c == nil {
 		return nil
@@ -1058,7 +1057,7 @@ func (r *reader) spilled() (records []batch) {
 	return records
 }
 
-// epollFD returns fd, -1 once the reading has ended.
+// epollFD returns fd, or -1 once ended is true.
 func (r *reader) epollFD() int {
 	r.state.Lock()
 	defer r.state.Unlock()
@@ -1068,8 +1067,8 @@ func (r *reader) epollFD() int {
 	return r.fd
 }
 
-// availableBytes returns how many bytes there are to be read, with the records' headers; without those in the
-// process if somebody is reading just now.
+// availableBytes returns the number of bytes that can be read, headers included. If another goroutine is reading at
+// the moment, it doesn't count the records in the process.
 func (r *reader) availableBytes() (int, error) {
 	n, err := r.sourceCount()
 	if err != nil {
@@ -1092,7 +1091,7 @@ func (r *reader) availableBytes() (int, error) {
 	return size, nil
 }
 
-// setDeadline makes reads return os.ErrDeadlineExceeded from then on, unless it is zero.
+// setDeadline sets the time after which reads return os.ErrDeadlineExceeded. The zero time means none.
 func (r *reader) setDeadline(deadline time.Time) {
 	r.interrupt(func() { r.deadline = deadline })
 }
@@ -1105,12 +1104,12 @@ func (r *reader) flush() {
 	r.interrupt(func() { r.flushing = true })
 }
 
-// end ends the reading, now and for ever.
+// end ends the reading permanently.
 func (r *reader) end() {
 	r.interrupt(func() { r.ended.Store(true) })
 }
 
-// close ends the reading and frees what is C's. Closing again does nothing.
+// close ends the reading and frees the C side. Closing again does nothing.
 func (r *reader) close() {
 	r.end()
 	r.closeWake()
@@ -1133,7 +1132,7 @@ func (r *reader) close() {
 	}
 }
 
-// free closes the reader before a module does.
+// free closes the reader and removes it from its objects.
 func (r *reader) free() {
 	r.close()
 	for _, object := range r.objects {
@@ -1141,8 +1140,8 @@ func (r *reader) free() {
 	}
 }
 
-// A feeder moves records from readers to channels. It doesn't refer to a module, so that a module
-// that was dropped can close it, but its goroutines do: a module that feeds isn't dropped.
+// A feeder sends records from readers to channels. It doesn't refer to a module, so that the cleanup of a dropped
+// module can close it. Its goroutines do refer to the module, and so keep it alive while the feeder runs.
 type feeder struct {
 	object  *object
 	closing sync.Once
@@ -1151,9 +1150,9 @@ type feeder struct {
 	feeds    []*feed
 	interval time.Duration
 	state    feederState
-	running  int           // goroutines that run
+	running  int           // number of running goroutines
 	halted   chan struct{} // closed to end the feeds
-	ended    chan struct{} // closed when all have ended
+	ended    chan struct{} // closed when all feeds have ended
 	err      error
 }
 
@@ -1165,7 +1164,7 @@ const (
 	halted
 )
 
-// newFeeder returns a feeder that m owns, with one feed.
+// newFeeder returns a feeder with one feed. The module owns it.
 func newFeeder(m *Module, f *feed) (*feeder, error) {
 	fr := &feeder{object: m.in(), feeds: []*feed{f}, halted: make(chan struct{}), ended: make(chan struct{})}
 	if err := m.in().adopt(fr); err != nil {
@@ -1175,7 +1174,7 @@ func newFeeder(m *Module, f *feed) (*feeder, error) {
 	return fr, nil
 }
 
-// add makes the feeder own a feed of the module m's.
+// add adds a feed of the module m. The feeder owns it.
 func (fr *feeder) add(m *Module, f *feed) error {
 	fr.mutex.Lock()
 	defer fr.mutex.Unlock()
@@ -1207,8 +1206,7 @@ func (fr *feeder) poll(keep any, interval time.Duration) {
 	}
 }
 
-// start runs a feed and keeps its module, or the buffer with all of them, from the garbage collector
-// meanwhile.
+// start runs a feed. Meanwhile it keeps keep alive: the feed's module, or the buffer with all modules.
 func (fr *feeder) start(keep any, f *feed) {
 	f.reader.setInterval(fr.interval)
 	fr.run(keep, f.run)
@@ -1239,7 +1237,7 @@ func (fr *feeder) run(keep any, task func(halted <-chan struct{}) error) {
 	}()
 }
 
-// fail keeps the first error.
+// fail stores err, unless an earlier error is stored.
 func (fr *feeder) fail(err error) {
 	if fr.err == nil {
 		fr.err = err
@@ -1253,7 +1251,7 @@ func (fr *feeder) failure() error {
 	return fr.err
 }
 
-// halt tells the feeds to end. They can't be started again, as their channels get closed.
+// halt makes the feeds end. They can't be started again, because their channels are closed.
 func (fr *feeder) halt() {
 	if fr.state == feeding {
 		fr.state = halted
@@ -1279,7 +1277,7 @@ func (fr *feeder) closeChannels() {
 	}
 }
 
-// stop ends feeding, if it was begun.
+// stop ends the feeding, if it was started, and waits for that.
 func (fr *feeder) stop() {
 	fr.mutex.Lock()
 	begun := fr.state != idle
@@ -1290,7 +1288,7 @@ func (fr *feeder) stop() {
 	}
 }
 
-// close stops feeding and frees the readers. All calls return only when that is done.
+// close stops the feeding and frees the readers. Every call returns only when that is done.
 func (fr *feeder) close() {
 	fr.closing.Do(fr.free)
 }
@@ -1314,14 +1312,14 @@ func (fr *feeder) free() {
 	fr.object.disown(fr)
 }
 
-// A feed is a reader and where its records go.
+// A feed is a reader and the channels for its records.
 type feed struct {
 	reader *reader
 	events chan []byte
-	// lost gets the numbers of lost events; nil if nobody wants them.
+	// lost receives the numbers of lost events. It may be nil.
 	lost chan uint64
 
-	// unsent are lost events that lost has not got yet; news tells that there are some.
+	// unsent is the number of lost events that was not sent to lost yet. news has an element if there are any.
 	unsent atomic.Uint64
 	news   chan struct{}
 }
@@ -1330,7 +1328,7 @@ func newFeed(r *reader, events chan []byte, lost chan uint64) *feed {
 	return &feed{reader: r, events: events, lost: lost, news: make(chan struct{}, 1)}
 }
 
-// run sends records until it is halted or the reader is closed.
+// run sends records until halted is closed or the reader is closed.
 func (f *feed) run(halted <-chan struct{}) (err error) {
 	defer close(f.news)
 	var b batch
@@ -1360,7 +1358,7 @@ func (f *feed) run(halted <-chan struct{}) (err error) {
 	}
 }
 
-// runLost sends the numbers of lost events. Those that come while nobody receives are added up.
+// runLost sends the numbers of lost events. Those that nobody has received yet are added up.
 func (f *feed) runLost(halted <-chan struct{}) (err error) {
 	defer f.recoverClosedChannel(&err)
 	for range f.news {
@@ -1371,9 +1369,9 @@ func (f *feed) runLost(halted <-chan struct{}) (err error) {
 	return nil
 }
 
-// send hands a value to the receiver and tells whether it was taken. Once halted, it doesn't wait.
+// send sends a value and reports whether it was received. Once halted is closed, it doesn't wait.
 func send[T any](channel chan<- T, value T, halted <-chan struct{}) bool {
-	// A select of one channel is cheaper than one of two, and the channel mostly has room.
+	// A select with one channel is cheaper than one with two, and the channel mostly has room.
 	select {
 	case channel <- value:
 		return true
@@ -1387,7 +1385,7 @@ func send[T any](channel chan<- T, value T, halted <-chan struct{}) bool {
 	}
 }
 
-// errClosedChannel is what sending to or closing a channel that somebody else has closed gives.
+// errClosedChannel is returned when a channel was closed by somebody else.
 var errClosedChannel = errors.New("channel was closed by somebody else")
 
 func closeChannel[T any](f *feed, channel chan T) (err error) {
@@ -1396,7 +1394,8 @@ func closeChannel[T any](f *feed, channel chan T) (err error) {
 	return nil
 }
 
-// recoverClosedChannel is deferred around operations on a channel, which may be closed.
+// recoverClosedChannel is deferred around operations on a channel. It turns the panic for a closed channel into an
+// error.
 func (f *feed) recoverClosedChannel(err *error) {
 	reason := recover()
 	if reason == nil {
