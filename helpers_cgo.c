@@ -25,8 +25,8 @@ void golibbpf_log_set_level(int level)
 }
 
 /*
- * Signals whose handling can wait do so: a signal that is pending makes the kernel end a test run,
- * and the verification of a program by EAGAIN. Those of faults can't wait.
+ * Blocks all signals but those of faults, which can't be postponed. A pending signal would make the
+ * kernel end a test run, and end the verification of a program with EAGAIN.
  */
 static void hold_signals(sigset_t *before)
 {
@@ -73,7 +73,7 @@ static int log_print(enum libbpf_print_level level, const char *format, va_list 
 		golibbpf_log(log_watcher, level, message, size);
 		free(message);
 	}
-	/* libbpf reads errno after it has printed. */
+	/* libbpf reads errno after it has printed a message. */
 	errno = saved_errno;
 	return size;
 }
@@ -84,8 +84,8 @@ void golibbpf_log_install(void)
 }
 
 /*
- * libbpf refuses options with anything in the padding behind the last one, which LIBBPF_OPTS()
- * leaves undefined.
+ * Clears the padding after the last option, too: libbpf refuses options if it isn't zero, and
+ * LIBBPF_OPTS() leaves it undefined.
  */
 #define CLEAR_OPTS(opts)                                                                           \
 	do {                                                                                       \
@@ -93,7 +93,7 @@ void golibbpf_log_install(void)
 		(opts).sz = sizeof(opts);                                                          \
 	} while (0)
 
-/* The shared library of libbpf 1.1 does not export it. */
+/* The shared library of libbpf 1.1 does not export this function. */
 #pragma weak libbpf_set_memlock_rlim
 
 void golibbpf_leave_memlock(void)
@@ -121,8 +121,8 @@ struct bpf_object *golibbpf_object_open(const void *buf, size_t size, const char
 #endif
 	obj = bpf_object__open_mem(buf, size, &opts);
 	/*
-	 * What a damaged object holds in the place of a size can become an error that is too large
-	 * to be one, which libbpf returns as the object.
+	 * A wrong size in a damaged object can become an error code outside of the range of error
+	 * pointers. libbpf then returns the code as if it were an object.
 	 */
 	if ((intptr_t)obj >= INT_MIN && (intptr_t)obj < 0) {
 		errno = EINVAL;
@@ -291,7 +291,7 @@ const void *golibbpf_map_initial_value(const struct bpf_map *map, const struct b
 	*size = 0;
 	value = bpf_map__initial_value((struct bpf_map *)map, size);
 	if (value && bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS) {
-		/* The load makes the size that of the kernel's type. */
+		/* After the load, libbpf's size is that of the kernel's type, not of the memory. */
 		type = btf__type_by_id(bpf_object__btf(object), bpf_map__btf_value_type_id(map));
 		if (!type)
 			*size = 0;
@@ -324,7 +324,7 @@ int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts, const char *d
 
 bool golibbpf_ask_perf_link(const struct bpf_program *prog)
 {
-	/* What is no perf event is refused by every kernel. */
+	/* Every kernel refuses a descriptor that is no perf event. */
 	int fd = eventfd(0, EFD_CLOEXEC);
 
 	if (fd < 0)
@@ -338,13 +338,13 @@ bool golibbpf_ask_perf_link(const struct bpf_program *prog)
 
 /* Events. */
 
-/* Ends the call of ring_buffer__consume() after the record at hand, which counts as consumed. */
+/* Ends ring_buffer__consume() after the current record, which counts as consumed. */
 #define STOP_CONSUMING -ECANCELED
 
 #define ALIGN_RECORD(size)                                                                         \
 	(((size) + GOLIBBPF_RECORD_ALIGN - 1) & ~(size_t)(GOLIBBPF_RECORD_ALIGN - 1))
 
-/* Keeps a record for which the batch has no room. */
+/* Stores a record that doesn't fit into the batch for the next call. */
 static void spill(struct golibbpf_source *source, const void *record, size_t size)
 {
 	if (size > source->spill_cap) {
@@ -362,8 +362,7 @@ static void spill(struct golibbpf_source *source, const void *record, size_t siz
 	source->spilled = true;
 }
 
-/* memcpy() of what is small and has 16 bytes at least: the last 16 may be some of what was before.
- */
+/* memcpy() for small sizes from 16 bytes on. The last 16 bytes may overlap the ones before. */
 static inline void copy_small(char *to, const char *from, size_t size)
 {
 	size_t i;
@@ -374,9 +373,9 @@ static inline void copy_small(char *to, const char *from, size_t size)
 }
 
 /*
- * What the processor fetches ahead by itself ends with the page, so take() fetches a page ahead.
- * It does so only if that much more was there, as a line that the kernel is writing to slows both
- * down. What is discarded isn't counted: it is a guess.
+ * The processor's own prefetching ends at the page's end, so take() prefetches a page ahead. It
+ * does so only if the ring has that much more, because prefetching a cache line that the kernel is
+ * writing to slows both down. Discarded records aren't counted, so this is an estimate.
  */
 #define FETCH_AHEAD 4096
 
@@ -388,26 +387,26 @@ static void set_ahead(struct golibbpf_reader *reader, size_t available)
 	reader->ahead = available > most + FETCH_AHEAD ? FETCH_AHEAD : 0;
 }
 
-/* Makes the record that was copied to the batch a part of it, see take(). */
+/* Adds a record that was copied to the batch's memory to the batch. Returns as take(). */
 static inline bool append(struct golibbpf_reader *reader, char *to, size_t size)
 {
 	char *next = to + ALIGN_RECORD(size);
 
 	*reader->next_end++ = to + size - reader->data;
 	reader->next = next;
-	/* Records mostly have the same size. */
+	/* Assume that the next record has the same size. */
 	if (size <= (size_t)(reader->limit - next) && reader->next_end < reader->last_end)
 		return false;
 	return reader->full = true;
 }
 
-/* Apart from take(), which needs no stack without it. */
+/* The rare cases of take(), in a function of its own so that take() needs no stack. */
 static __attribute__((noinline)) bool take_slowly(struct golibbpf_reader *reader,
 						  const void *record, size_t size)
 {
 	char *to = reader->next;
 
-	/* Somebody else reads the ring, and the kernel has written anew what stands here. */
+	/* Another process reads the ring, too, and the kernel has overwritten this record. */
 	if (reader->source->rb && size > reader->source->ring_size) {
 		reader->source->err = -EBADMSG;
 		return reader->full = true;
@@ -420,7 +419,7 @@ static __attribute__((noinline)) bool take_slowly(struct golibbpf_reader *reader
 	return append(reader, to, size);
 }
 
-/* Takes a record that was consumed, and tells whether it has to be the last one of this call. */
+/* Takes a record that was consumed. Returns true if it must be the last one of this call. */
 static inline bool take(struct golibbpf_reader *reader, const void *record, size_t size)
 {
 	char *to = reader->next;
@@ -432,7 +431,7 @@ static inline bool take(struct golibbpf_reader *reader, const void *record, size
 	return append(reader, to, size);
 }
 
-/* How many records the batch has. */
+/* Returns the number of records in the batch. */
 static size_t taken(const struct golibbpf_reader *reader)
 {
 	return reader->next_end - reader->ends;
@@ -468,7 +467,7 @@ static enum bpf_perf_event_ret perf_event(void *ctx, int cpu, struct perf_event_
 			uint64_t lost;
 		} *lost = (const void *)event;
 
-		/* It stands behind the batch's records, so it ends the batch. */
+		/* The loss follows the batch's records, so it ends the batch. */
 		reader->lost = lost->lost;
 		reader->full = true;
 		last = true;
@@ -505,8 +504,8 @@ int golibbpf_reader_add_ring(struct golibbpf_reader *reader, int map_fd)
 }
 
 /*
- * perf_buffer__new() would do without an attr, but its callback for samples can't stop, so that one
- * call could bring more than fits into a batch. The raw form's can.
+ * Uses perf_buffer__new_raw(), because its callback can stop a call when the batch is full. The
+ * callback for samples of perf_buffer__new() can't.
  */
 int golibbpf_reader_add_perf(struct golibbpf_reader *reader, int map_fd, size_t pages,
 			     const void *attr, int *cpus, int *keys, int cpu_count, bool raw)
@@ -548,7 +547,7 @@ int golibbpf_source_epoll_fd(const struct golibbpf_source *source)
 	return source->rb ? ring_buffer__epoll_fd(source->rb) : perf_buffer__epoll_fd(source->pb);
 }
 
-/* How far the ring was read, discarded records included. */
+/* Returns the position up to which the ring was read, discarded records included. */
 static unsigned long ring_position(const struct golibbpf_source *source)
 {
 #if GOLIBBPF_BEFORE(1, 3)
@@ -576,12 +575,13 @@ static int ring_fill(struct golibbpf_reader *reader, struct golibbpf_source *sou
 	int err;
 
 	/*
-	 * The kernel wakes a reader only if, at a record's commit, it sees that the reader's
-	 * position has come up to this record. libbpf publishes the position by a store and then
-	 * loads the producer's, which the processor may do the other way round: a record that is
-	 * committed in between is neither seen here nor announced. libbpf's own poll() is safe
-	 * from that since epoll_wait() looks at the ring once more; the runtime's poller, which
-	 * waits for edges, is not. So look again, behind a full barrier, until nothing has moved.
+	 * When a record is committed, the kernel wakes the reader only if the reader's position has
+	 * reached this record. libbpf stores the reader's position and then loads the producer's.
+	 * The processor may reorder the two: a record that is committed in between is then neither
+	 * seen here nor does it wake the reader. libbpf's own poll() isn't affected, because
+	 * epoll_wait() checks the ring again; the runtime's poller is, because it is
+	 * edge-triggered. So look again after a full barrier, until the position doesn't change any
+	 * more.
 	 */
 	for (;;) {
 		before = ring_position(source);
@@ -598,7 +598,7 @@ static int ring_fill(struct golibbpf_reader *reader, struct golibbpf_source *sou
 	return 0;
 }
 
-/* How many bytes of a CPU's buffer were not read. */
+/* Returns the number of unread bytes in a CPU's buffer. */
 static size_t perf_remaining(const struct perf_buffer *pb, size_t buffer)
 {
 	const struct perf_event_mmap_page *page;
@@ -618,7 +618,7 @@ size_t golibbpf_reader_available(const struct golibbpf_reader *reader, size_t in
 	return ring_available(&reader->sources[index]);
 }
 
-/* How many bytes there are behind the batch, in its ring and as a record that had no room. */
+/* Returns the number of bytes after the batch: those in its ring, and a spilled record. */
 static size_t remaining(const struct golibbpf_reader *reader)
 {
 	const struct golibbpf_source *source = reader->source;
@@ -631,8 +631,8 @@ static size_t remaining(const struct golibbpf_reader *reader)
 }
 
 /*
- * Fills the batch from one of the CPUs' buffers, another one each time or, unless it is negative,
- * the one of the index only.
+ * Fills the batch from one CPU's buffer. If only is negative, each call takes another CPU's buffer;
+ * otherwise it takes the one with that index.
  */
 static int perf_fill(struct golibbpf_reader *reader, struct golibbpf_source *source, int only)
 {
@@ -680,7 +680,7 @@ static int source_fill(struct golibbpf_reader *reader, struct golibbpf_source *s
 		source->spill_cpu = reader->cpu;
 	if (!taken(reader) && !reader->lost)
 		return err;
-	/* The records come first. */
+	/* Return the records first, the error with the next call. */
 	if (err) {
 		source->err = err;
 		reader->full = true;
@@ -721,7 +721,7 @@ int golibbpf_reader_consume(struct golibbpf_reader *reader, char *data, size_t s
 	reader->more = reader->full || ((taken(reader) || reader->lost) &&
 					(reader->source_count > 1 || reader->source->pb));
 	n = taken(reader);
-	/* They are Go's and may be gone after the call. */
+	/* This is Go's memory, which may be freed after the call. */
 	reader->data = reader->next = reader->limit = NULL;
 	reader->ends = reader->next_end = reader->last_end = NULL;
 	return err < 0 ? err : n;

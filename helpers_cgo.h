@@ -2,8 +2,8 @@
 #define GOLIBBPF_HELPERS_CGO_H
 
 /*
- * Checked calls of the C library, which need optimization and would hide faults from the address
- * sanitizer. The C library's headers must come after it.
+ * The C library's checked functions (fortify). They need optimization, and would hide faults from
+ * the address sanitizer. The macro must be defined before the C library's headers are included.
  */
 #if defined __OPTIMIZE__ && !defined _FORTIFY_SOURCE && !defined __SANITIZE_ADDRESS__
 #define _FORTIFY_SOURCE 2
@@ -26,9 +26,9 @@
 #include <bpf/libbpf.h>
 
 /*
- * libbpf 1.1 is the oldest that this package compiles with. A function that a newer one brought
- * has a stand-in here for the older ones. It is never reached: its Go method asks needLibbpf()
- * first and gives the error.
+ * libbpf 1.1 is the oldest version that this package compiles with. A function that a newer version
+ * introduced has a stand-in here for older ones. The stand-in is never called: the Go method calls
+ * needLibbpf() first and returns its error.
  */
 #define GOLIBBPF_BEFORE(major, minor)                                                              \
 	(LIBBPF_MAJOR_VERSION < (major) ||                                                         \
@@ -44,7 +44,7 @@
 #include <linux/if_link.h>
 #include <linux/perf_event.h>
 
-/* Since libbpf 1.4 a map has its descriptor from the opening of its object on. */
+/* Since libbpf 1.4, a map has a descriptor as soon as its object is opened. */
 #define GOLIBBPF_MAPS_HAVE_DESCRIPTORS !GOLIBBPF_BEFORE(1, 4)
 
 #if GOLIBBPF_BEFORE(1, 2)
@@ -99,14 +99,14 @@ static inline int bpf_object__prepare(struct bpf_object *obj)
 #endif
 
 /*
- * An iterator has a map to go over, or cgroups, or tasks, or nothing: what isn't asked for is 0,
- * and at most one of the three is.
+ * An iterator iterates over the elements of a map, over cgroups, over tasks, or takes no argument.
+ * At most one of the three groups of arguments is set; the others are 0.
  */
 struct bpf_link *golibbpf_attach_iter(const struct bpf_program *prog, uint32_t map_fd,
 				      uint32_t cgroup_order, uint32_t cgroup_fd, uint64_t cgroup_id,
 				      uint32_t tid, uint32_t pid, uint32_t pid_fd);
 
-/* How a program goes together with others of its hook. */
+/* The position of a program among the others of its hook. */
 struct golibbpf_order {
 	uint32_t flags;
 	uint32_t relative_fd;
@@ -130,7 +130,7 @@ struct bpf_link *golibbpf_attach_netfilter(const struct bpf_program *prog, uint3
 struct bpf_link *golibbpf_attach_raw_tracepoint(const struct bpf_program *prog, const char *name,
 						uint64_t cookie);
 
-/* How the kernel is asked for a probe is an option since libbpf 1.2. */
+/* The attach mode of a probe is an option since libbpf 1.2. */
 static inline void golibbpf_kprobe_mode(struct bpf_kprobe_opts *opts, unsigned int mode)
 {
 #if !GOLIBBPF_BEFORE(1, 2)
@@ -145,27 +145,30 @@ static inline void golibbpf_uprobe_mode(struct bpf_uprobe_opts *opts, unsigned i
 #endif
 }
 
-/* What there is none of is NULL. A session needs libbpf 1.5. */
+/* Unused arrays are NULL. A session needs libbpf 1.5. */
 struct bpf_link *golibbpf_attach_kprobe_multi(const struct bpf_program *prog, const char *pattern,
 					      char **symbols, const unsigned long *addresses,
 					      const uint64_t *cookies, size_t count, bool retprobe,
 					      bool session);
 
-/* Cookies and semaphores that there are none of are NULL. Needs libbpf 1.3, a session 1.6. */
+/* Unused arrays are NULL. Needs libbpf 1.3, a session 1.6. */
 struct bpf_link *golibbpf_attach_uprobe_multi(const struct bpf_program *prog, pid_t pid,
 					      const char *path, const unsigned long *offsets,
 					      const unsigned long *ref_ctr_offsets,
 					      const uint64_t *cookies, size_t count, bool retprobe,
 					      bool session);
 
-/* bpf_map__initial_value() with the size that there is, also after the load of struct_ops. */
+/*
+ * bpf_map__initial_value() with the size of the memory. For struct_ops, libbpf's own size is
+ * another one after the load.
+ */
 const void *golibbpf_map_initial_value(const struct bpf_map *map, const struct bpf_object *object,
 				       size_t *size);
 
 /*
- * libbpf's functions that take the memory of a caller. For a void *, cgo looks at the whole
- * allocation that it points into, and panics if a Go pointer is anywhere in it. A char * is for
- * bytes, whatever is beside them.
+ * libbpf's functions that take the user's memory. For a void *, cgo checks the whole allocation
+ * that it points into, and panics if there is a Go pointer anywhere in it. For a char *, it
+ * doesn't.
  */
 static inline int golibbpf_map_lookup(int fd, const char *key, char *value, __u64 flags)
 {
@@ -222,71 +225,71 @@ static inline int golibbpf_map_set_initial_value(struct bpf_map *map, const char
 }
 
 /*
- * Makes libbpf find out whether the kernel has links of perf events, by attaching a loaded program
- * to what is none, which fails. Returns false if there was no descriptor for that.
+ * Makes libbpf probe whether the kernel has links of perf events, by attaching a loaded program to
+ * a descriptor that is no perf event, which fails. Returns false if there is no descriptor for
+ * that.
  */
 bool golibbpf_ask_perf_link(const struct bpf_program *prog);
 
 /*
- * bpf_prog_test_run_opts() that signals don't end, as those do by which Go's runtime preempts. The
- * buffers of opts are NULL.
+ * bpf_prog_test_run_opts() with signals blocked: otherwise those by which Go's runtime preempts
+ * goroutines would end the run. The buffers in opts are NULL; the arguments replace them.
  */
 int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts, const char *data_in,
 		      char *data_out, const char *ctx_in, char *ctx_out);
 
-/* Makes libbpf print through golibbpf_log(), which is Go's. */
+/* Makes libbpf print through golibbpf_log(), which is exported by Go. */
 void golibbpf_log_install(void);
 
-/* Messages above this level are dropped before they reach Go; -1 drops all. */
+/* Drops messages above this level before they reach Go; -1 drops all. */
 void golibbpf_log_set_level(int level);
 
-/* Makes libbpf not raise the limit of locked memory. */
+/* Keeps libbpf from raising the limit of locked memory. */
 void golibbpf_leave_memlock(void);
 
-/* What a thread had before a watch. */
+/* The state of a thread before a watch. */
 struct golibbpf_watch {
 	uintptr_t watcher;
 	sigset_t signals;
 };
 
 /*
- * Until the end of the watch, warnings that libbpf prints on the calling thread reach
- * golibbpf_log() with this handle and whatever the level, and signals don't reach the thread.
+ * Until the watch ends, all warnings that libbpf prints on the calling thread are passed to
+ * golibbpf_log() with this handle, whatever the log level is, and the thread's signals are blocked,
+ * except those of faults.
  */
 void golibbpf_watch_begin(struct golibbpf_watch *before, uintptr_t watcher);
 void golibbpf_watch_end(const struct golibbpf_watch *before);
 
-/*
- * Opens the object in the size bytes at buf. A token needs libbpf 1.4.
- */
+/* Opens the object in the size bytes at buf. A token needs libbpf 1.4. */
 struct bpf_object *golibbpf_object_open(const void *buf, size_t size, const char *name,
 					const char *btf_path, const char *kconfig,
 					const char *token_path, unsigned int kernel_log_level);
 
 /* A ring buffer map or a perf event array. */
 struct golibbpf_source {
-	struct ring_buffer *rb; /* of these, one is NULL */
+	struct ring_buffer *rb; /* either rb or pb is NULL */
 	struct perf_buffer *pb;
-	/* The perf buffer's next one to look at. */
+	/* The CPU's buffer of pb that is read next. */
 	size_t next_buffer;
-	/* Whole perf events are taken, instead of what samples hold. */
+	/* Take whole perf events, not only the data of samples. */
 	bool raw;
 
-	/* What ended the last call after it had records to return: the next one returns it. */
+	/* An error that came after the last call's records: the next call returns it. */
 	int err;
-	/* A record that was consumed and found no room: the next call begins with it. */
+	/* A consumed record that didn't fit into the batch: the next call starts with it. */
 	bool spilled;
 	int spill_cpu;
 	char *spill;
 	size_t spill_len;
 	size_t spill_cap;
-	/* No record of the ring is larger. */
+	/* The ring's size, which no record exceeds. */
 	size_t ring_size;
-	/* Two pages, each with a position of the ring, if libbpf doesn't tell them. */
+	/* Two pages, each with a position of the ring, for libbpf versions without ring__*(). */
 	const char *positions;
 };
 
-/* What golibbpf_reader_consume() has to say beside the records is in found to need. */
+/* The fields found to need are results of golibbpf_reader_consume(), besides the records. */
 struct golibbpf_reader {
 	/* The caller's batch, during a call. */
 	char *data;
@@ -296,21 +299,21 @@ struct golibbpf_reader {
 	uint32_t *next_end;
 	uint32_t *last_end;
 	struct golibbpf_source *source;
-	/* How far behind the record at hand to fetch from memory. */
+	/* Prefetch the memory this many bytes after the current record. */
 	size_t ahead;
 
-	/* The source that the batch is from; of a perf buffer, the CPU's buffer, and the CPU. */
+	/* The batch's source or, for a perf buffer, the CPU's buffer; and the CPU. */
 	int found;
 	int cpu;
-	/* Events that the kernel lost after the batch's last record, at that CPU. */
+	/* The number of events that the kernel lost on that CPU after the batch's last record. */
 	uint64_t lost;
-	/* Bytes that are left in the ring. */
+	/* The number of bytes left in the ring. */
 	size_t remaining;
 	/* The call ended because the batch was full. */
 	bool full;
-	/* There may be more, in this source or another one. */
+	/* There may be more records, in this source or another one. */
 	bool more;
-	/* After ENOBUFS: the size that the next call needs, as a record spilled. */
+	/* After ENOBUFS: the size that the next call needs for the spilled record. */
 	size_t need;
 
 	size_t next_source;
@@ -322,35 +325,39 @@ struct golibbpf_reader {
 struct golibbpf_reader *golibbpf_reader_new(size_t sources);
 void golibbpf_reader_free(struct golibbpf_reader *reader);
 
-/* Each fills the next of the places that golibbpf_reader_new() made. They return a negative errno.
- */
+/* Each adds a source, up to the number for golibbpf_reader_new(). Return 0 or a negative errno. */
 int golibbpf_reader_add_ring(struct golibbpf_reader *reader, int map_fd);
 int golibbpf_reader_add_perf(struct golibbpf_reader *reader, int map_fd, size_t pages,
 			     const void *attr, int *cpus, int *keys, int cpu_count, bool raw);
 
 int golibbpf_source_epoll_fd(const struct golibbpf_source *source);
 
-/* How many bytes the kernel has for the source of that index, of a perf buffer the CPU's. */
+/* Returns the unread bytes of the ring, or of the CPU's buffer, with that index. */
 size_t golibbpf_reader_available(const struct golibbpf_reader *reader, size_t index);
 
 /*
- * Copies records of one source, another one each time or, unless it is negative, the one of the
- * index only (of a perf buffer, the CPU's buffer), into the size bytes at data from start on, each
- * at the next multiple of GOLIBBPF_RECORD_ALIGN, which size and start are, too. Writes start and
- * then where each ends into ends, until there are no more, or data has no room for another record
- * like the last, or max records are there. Returns their number or a negative errno: ENOBUFS if a
- * record needs more room.
+ * Copies a batch of records of one source to data, which has size bytes, from offset start on. Each
+ * record starts at a multiple of GOLIBBPF_RECORD_ALIGN; size and start are multiples, too. Writes
+ * start, then the end of each record, to ends. If only is negative, each call takes another source;
+ * otherwise it takes the ring, or the CPU's buffer, with that index. The batch ends when there are
+ * no more records, when a record of the last one's size wouldn't fit, or after max records. Returns
+ * the number of records or a negative errno: ENOBUFS if the first record doesn't fit (see need).
  */
 int golibbpf_reader_consume(struct golibbpf_reader *reader, char *data, size_t size, size_t start,
 			    uint32_t *ends, size_t max, int only);
 
 #define GOLIBBPF_RECORD_ALIGN 8
-/* What each record has before it in the ring, and in perf buffers with its length. */
+/*
+ * The size of the header before each record in a ring. The header and the length of a perf event
+ * have 12 bytes, but count as the same: the data's size is a multiple of 8 less 4, and is rounded
+ * up.
+ */
 #define GOLIBBPF_RECORD_HEADER 8
 
 /*
- * Reserves, writes and submits samples of these sizes, which stand one behind the other. Returns
- * the negative errno of the first for which that failed.
+ * Reserves, writes and submits samples of these sizes, which follow each other in memory. Sets
+ * written to the number of samples that were submitted. Returns 0, or the negative errno of the
+ * first sample that failed.
  */
 int golibbpf_user_ring_write(struct user_ring_buffer *rb, const char *samples,
 			     const uint32_t *sizes, size_t count, size_t *written);
