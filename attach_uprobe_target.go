@@ -20,44 +20,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Uprobes and static tracepoints are attached to files that anybody may have written, and may be writing to. libbpf
-// 1.7.0 maps such a file (elf_open) and trusts it: an sh_entsize of 0 is divided by (elf_sym_iter_new), a version may
-// follow itself (elf_get_vername), a tracepoint's arguments may have no end (parse_usdt_note) or no closing bracket
-// (parse_usdt_arg), and who truncates the file meanwhile raises SIGBUS. Each kills or hangs the process.
+// Uprobes and static tracepoints are attached to files that may come from anybody, and may be written to at the same
+// time. libbpf 1.7.0 maps such a file (elf_open) and trusts it. These faults kill or hang the process: libbpf divides
+// by an sh_entsize of 0 (elf_sym_iter_new); follows a version definition that refers to itself (elf_get_vername);
+// reads beyond the arguments of a tracepoint that have no end (parse_usdt_note) or no closing bracket
+// (parse_usdt_arg); and gets SIGBUS if another process truncates the file.
 //
-// Functions are therefore found here, by libbpf's rules, in what is read from the file, never mapped; libbpf gets their
-// offsets. Static tracepoints can be found by libbpf alone: their file is checked first, and kept from changing.
+// So this file looks up functions itself, by libbpf's rules. It reads the target file and never maps it, and passes
+// the functions' offsets to libbpf. Static tracepoints must be looked up by libbpf: their file is checked first, and
+// protected from changes by a lease.
 
 const (
 	pageSize    = 4096
 	cachedPages = 1024
-	pageCost    = 512 // what reading a page counts for, in bytes
+	pageCost    = 512 // bytes by which reading a page counts towards maxWork
 
-	// maxWork is how many bytes of one target are looked at. The symbols of the largest programs need a fifth of it.
+	// maxWork limits the bytes of one target that are read. The symbols of the largest programs need a fifth of it.
 	maxWork = 1 << 30
-	// maxName is how long the name of a function may be that a pattern is compared with.
+	// maxName limits the length of function names that are compared with a pattern.
 	maxName = 1 << 20
-	// maxMatches is how many a pattern may match, the kernel's limit (MAX_UPROBE_MULTI_CNT).
+	// maxMatches limits the functions that match a pattern. It is the kernel's limit (MAX_UPROBE_MULTI_CNT).
 	maxMatches = 1 << 20
-	// maxSegments is how large program headers may be, as for execve(2).
+	// maxSegments limits the size of the program headers, like execve(2).
 	maxSegments = 1 << 16
-	// maxTable is how large the names of sections, and the notes of static tracepoints, may be.
+	// maxTable limits the size of the section names, and of the notes of static tracepoints.
 	maxTable = 16 << 20
 )
 
-// damaged returns the error of a file that isn't what it should be.
+// damaged returns the error for a malformed file.
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), LibbpfErrnoFormat)
 }
 
-// nativeClass is the class of this process's own file.
+// nativeClass is the ELF class of this process.
 const nativeClass = elf.Class(unsafe.Sizeof(uintptr(0)) / 4)
 
-// An image is a file, or a part of one, of which a limited amount is read, through a cache.
+// An image is a file or a part of a file. It is read through a cache, and the total amount is limited.
 type image struct {
 	file         io.ReaderAt
 	offset, size uint64
-	left         int // what remains of maxWork
+	left         int // remaining bytes of maxWork
 	pages        [cachedPages]page
 	buf, name    []byte
 }
@@ -75,7 +77,7 @@ func newImage(file *os.File) (*image, error) {
 	return &image{file: file, size: uint64(info.Size()), left: maxWork}, nil
 }
 
-// at returns the n bytes at an offset, which are valid until the next call.
+// at returns the n bytes at an offset. They are valid until the next call.
 func (i *image) at(offset uint64, n int) ([]byte, error) {
 	if offset > i.size || uint64(n) > i.size-offset {
 		return nil, damaged("%d bytes at offset %d are expected in a file of %d bytes", n, offset, i.size)
@@ -134,8 +136,8 @@ func (i *image) page(offset uint64) ([]byte, error) {
 	return p.data, nil
 }
 
-// text returns the string at an offset of a table that ends at end, or its first limit bytes. It is valid until the
-// next call.
+// text returns the string at an offset of a table that ends at end, or its first limit bytes. The result is valid
+// until the next call.
 func (i *image) text(offset, end uint64, limit int) ([]byte, error) {
 	i.name = i.name[:0]
 	for len(i.name) < limit {
@@ -157,8 +159,8 @@ func (i *image) text(offset, end uint64, limit int) ([]byte, error) {
 	return i.name, nil
 }
 
-// enter makes the image what is stored in it, a zip archive, under a name. As in libbpf (zip.c), that must not be
-// compressed.
+// enter narrows the image from a zip archive to the file of that name in it. As in libbpf (zip.c), the file must be
+// stored uncompressed.
 func (i *image) enter(name string) error {
 	const (
 		endSize, endMagic     = 22, 0x06054b50
@@ -225,7 +227,7 @@ func (i *image) enter(name string) error {
 	return fmt.Errorf("archive has no file %q: %w", name, syscall.ENOENT)
 }
 
-// A target is an ELF file, of either class and byte order.
+// A target is an ELF file of any class and byte order.
 type target struct {
 	*image
 	order    binary.ByteOrder
@@ -299,7 +301,7 @@ func newTarget(i *image) (*target, error) {
 	return t, nil
 }
 
-// first returns the first section of a type, nil if there is none.
+// first returns the first section of a type, or nil if there is none.
 func (t *target) first(kind elf.SectionType) (*elf.Section64, error) {
 	for n := range t.sections {
 		if s := &t.sections[n]; elf.SectionType(s.Type) == kind {
@@ -309,7 +311,7 @@ func (t *target) first(kind elf.SectionType) (*elf.Section64, error) {
 	return nil, nil
 }
 
-// check returns an error unless a section's content is in the file as it is.
+// check returns an error unless a section's content is in the file, uncompressed.
 func (t *target) check(s *elf.Section64) error {
 	if s.Off > t.size || s.Size > t.size-s.Off || elf.SectionFlag(s.Flags)&elf.SHF_COMPRESSED != 0 {
 		return damaged("section of %d bytes at offset %d is compressed or not in the file of %d bytes", s.Size, s.Off, t.size)
@@ -317,7 +319,7 @@ func (t *target) check(s *elf.Section64) error {
 	return nil
 }
 
-// strings returns the string table of an index.
+// strings returns the string table with that section index.
 func (t *target) strings(index uint32) (*elf.Section64, error) {
 	if uint64(index) >= uint64(len(t.sections)) || elf.SectionType(t.sections[index].Type) != elf.SHT_STRTAB {
 		return nil, damaged("section %d is no string table", index)
@@ -326,15 +328,15 @@ func (t *target) strings(index uint32) (*elf.Section64, error) {
 	return s, t.check(s)
 }
 
-// A function is a symbol for one that is in the file.
+// A function is the symbol of a function that is defined in the file.
 type function struct {
-	index        uint64 // in its table
-	name, strEnd uint64 // where its name begins, and the table of names ends
-	offset       uint64 // in the file
+	index        uint64 // in its symbol table
+	name, strEnd uint64 // offset of its name, and the end of the table of names
+	offset       uint64 // of the function in the file
 	weak         bool
 }
 
-// functions calls visit for all in the first symbol table of a type.
+// functions calls visit for each function in the first symbol table of a type.
 func (t *target) functions(kind elf.SectionType, visit func(function) error) error {
 	table, err := t.first(kind)
 	if table == nil || err != nil {
@@ -382,14 +384,14 @@ func (t *target) functions(kind elf.SectionType, visit func(function) error) err
 	return nil
 }
 
-// A choice is among functions of the same name.
+// A choice selects one of several functions of the same name.
 type choice struct {
 	offset uint64 // 0 before there is one
 	weak   bool
 }
 
-// add reports whether the choice is clear: a function that is not weak wins over weak ones, the first of these over
-// the others.
+// add considers a function. A function that isn't weak is preferred to weak ones, and the first weak one to other weak
+// ones. add returns false if two functions that aren't weak are at different offsets.
 func (c *choice) add(f function) bool {
 	switch {
 	case int64(f.offset) <= 0 || f.offset == c.offset:
@@ -401,7 +403,7 @@ func (c *choice) add(f function) bool {
 	return true
 }
 
-// function returns the offset of the function of a name, which may end in "@VERSION" or "@@VERSION" (libbpf:
+// function returns the offset of the function with that name, which may end in "@VERSION" or "@@VERSION" (libbpf:
 // elf_find_func_offset).
 func (t *target) function(name string) (uint64, error) {
 	base, version, versioned := strings.Cut(name, "@")
@@ -416,7 +418,7 @@ func (t *target) function(name string) (uint64, error) {
 				return 0, err
 			}
 		case versioned:
-			// In this table the version is a part of the name.
+			// In this table, the version is part of the name.
 			stored, whole = []byte(name), true
 		}
 		var found choice
@@ -462,7 +464,7 @@ func (t *target) ofVersion(version string) (func(function) (bool, error), error)
 	const hidden = 0x8000
 	is := make(map[uint16]bool) // by the version's index
 	for offset, end := definitions.Off, definitions.Off+definitions.Size; ; {
-		// struct Verdef, and its first struct Verdaux.
+		// Read the struct Verdef and its first struct Verdaux.
 		b, err := t.at(offset, 20)
 		if err != nil {
 			return nil, err
@@ -496,7 +498,7 @@ func (t *target) ofVersion(version string) (func(function) (bool, error), error)
 	}, nil
 }
 
-// functionsNamed returns the offsets of the functions of names (libbpf: elf_resolve_syms_offsets).
+// functionsNamed returns the offsets of the functions with these names (libbpf: elf_resolve_syms_offsets).
 func (t *target) functionsNamed(names []string) ([]uint64, error) {
 	choices := make(map[string]*choice)
 	longest := 0
@@ -528,8 +530,8 @@ func (t *target) functionsNamed(names []string) ([]uint64, error) {
 	return offsets, nil
 }
 
-// functionsLike returns the offsets of the functions whose names match a pattern, dynamic ones if there are no others
-// (libbpf: elf_resolve_pattern_offsets).
+// functionsLike returns the offsets of the functions in .symtab whose names match a pattern or, if there are none, of
+// those in .dynsym (libbpf: elf_resolve_pattern_offsets).
 func (t *target) functionsLike(pattern string) ([]uint64, error) {
 	var offsets []uint64
 	for _, table := range []elf.SectionType{elf.SHT_SYMTAB, elf.SHT_DYNSYM} {
@@ -551,11 +553,11 @@ func (t *target) functionsLike(pattern string) ([]uint64, error) {
 	return nil, fmt.Errorf("no such functions: %w", syscall.ENOENT)
 }
 
-// matches reports whether a name matches a pattern, in which * stands for any characters and ? for one. What it takes
-// grows with the product of their lengths only.
+// matches reports whether a name matches a pattern, in which * matches any characters and ? matches one. Its time is
+// at most proportional to the product of the two lengths.
 func matches(name []byte, pattern string) bool {
 	n, p := 0, 0
-	star, resume := -1, 0 // the last * in the pattern, and where the name is compared anew
+	star, resume := -1, 0 // the last * in the pattern, and where in the name the comparison restarts
 	for n < len(name) {
 		switch {
 		case p < len(pattern) && pattern[p] == '*':
@@ -574,7 +576,7 @@ func matches(name []byte, pattern string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// inTarget runs find on the ELF file at path.
+// inTarget runs find on the ELF file at path or, unless member is empty, on that file in the zip archive at path.
 func inTarget[T any](path, member string, find func(*target) (T, error)) (result T, err error) {
 	file, _, err := openRegular(path)
 	if err != nil {
@@ -597,7 +599,8 @@ func inTarget[T any](path, member string, find func(*target) (T, error)) (result
 	return find(t)
 }
 
-// findFunction returns where in which file a function is. The path "ARCHIVE!/NAME" is that of a file in an archive.
+// findFunction returns the offset of a function and the file that the offset refers to. A path "ARCHIVE!/NAME" names a
+// file in a zip archive; the offset then refers to the archive.
 func findFunction(path, name string) (file string, offset uint64, err error) {
 	if strings.IndexByte(name, 0) >= 0 {
 		return "", 0, errZeroByte
@@ -607,7 +610,8 @@ func findFunction(path, name string) (file string, offset uint64, err error) {
 	return file, offset, err
 }
 
-// findFunctions returns where the functions are whose names match a pattern or, if it is empty, that have names.
+// findFunctions returns the offsets of the functions whose names match a pattern or, if the pattern is empty, of those
+// with the given names.
 func findFunctions(path, pattern string, names []string) ([]uint64, error) {
 	if strings.IndexByte(pattern+strings.Join(names, ""), 0) >= 0 {
 		return nil, errZeroByte
@@ -620,8 +624,8 @@ func findFunctions(path, pattern string, names []string) ([]uint64, error) {
 	})
 }
 
-// usdtArguments is what an argument of a static tracepoint looks like. libbpf 1.7.0 reads them by sscanf(3), and where
-// a bracket isn't closed takes the length that it didn't get for the argument's (parse_usdt_arg).
+// usdtArguments are the formats, by architecture, of a static tracepoint's argument. libbpf 1.7.0 parses arguments by
+// sscanf(3). If a closing bracket is missing, it uses an uninitialized length (parse_usdt_arg).
 var usdtArguments = map[string]string{
 	"386":     x86Argument,
 	"amd64":   x86Argument,
@@ -633,7 +637,8 @@ var usdtArguments = map[string]string{
 
 const x86Argument = `\$-?\d+|%[a-z0-9]+|(-?\d+)?\(%[a-z0-9]+(,%[a-z0-9]+(,\d+)?)?\)`
 
-// usdtArgumentList matches all arguments of a static tracepoint; it is nil where libbpf reads none.
+// usdtArgumentList matches the list of arguments of a static tracepoint. It is nil on architectures where libbpf
+// parses none.
 var usdtArgumentList = sync.OnceValue(func() *regexp.Regexp {
 	argument, ok := usdtArguments[runtime.GOARCH]
 	if !ok {
@@ -643,7 +648,8 @@ var usdtArgumentList = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^ *` + argument + `( +` + argument + `)* *$`)
 })
 
-// checkUSDT returns an error unless libbpf can look for a static tracepoint in the file. If there is none, libbpf says so.
+// checkUSDT returns an error unless libbpf can safely look for a static tracepoint in the file. If the file has no
+// such tracepoint, libbpf reports that.
 func (t *target) checkUSDT(provider, name string) error {
 	h := &t.header
 	if t.class != nativeClass || t.order.Uint16([]byte{1, 0}) != binary.NativeEndian.Uint16([]byte{1, 0}) {
@@ -687,7 +693,7 @@ func (t *target) checkUSDT(provider, name string) error {
 	return nil
 }
 
-// checkNotes checks the notes of static tracepoints in a section.
+// checkNotes checks the notes in the section of static tracepoints.
 func (t *target) checkNotes(s *elf.Section64, provider, name string) error {
 	if err := t.check(s); err != nil {
 		return err
@@ -741,9 +747,9 @@ func (t *target) checkNotes(s *elf.Section64, provider, name string) error {
 	return nil
 }
 
-// holdTarget opens the file at path and, by a lease (fcntl(2)), keeps others from changing it until it is closed: who
-// would open it for writing or truncate it waits. There is no lease on another user's file without CAP_LEASE, nor in some
-// file systems; the file is opened all the same.
+// holdTarget opens the file at path and takes a lease on it (fcntl(2)): until the file is closed, others that open it
+// for writing or truncate it wait. Without CAP_LEASE there is no lease on another user's file, and some file systems
+// have no leases; the file is opened nevertheless.
 func holdTarget(path string) (*os.File, error) {
 	file, _, err := openRegular(path)
 	if err != nil {
@@ -753,13 +759,13 @@ func holdTarget(path string) (*os.File, error) {
 		_ = file.Close()
 		return nil, fmt.Errorf("file is open for writing: %w", syscall.ETXTBSY)
 	}
-	// The kernel is not to send SIGIO when somebody waits.
+	// Without an owner, the kernel sends no SIGIO when another process waits for the lease.
 	_, _ = unix.FcntlInt(file.Fd(), unix.F_SETOWN, 0)
 	return file, nil
 }
 
-// checkUSDTTarget checks the file at path for a static tracepoint. It returns the file, to be closed after the
-// attachment, and a path by which libbpf finds this file, whatever is at the other path by then.
+// checkUSDTTarget checks the file at path for a static tracepoint. It returns the file, which must be closed after the
+// attachment, and a path that leads libbpf to this file, even if another file is at the original path by then.
 func checkUSDTTarget(path, provider, name string) (*os.File, string, error) {
 	file, err := holdTarget(path)
 	if err != nil {
@@ -776,8 +782,8 @@ func checkUSDTTarget(path, provider, name string) (*os.File, string, error) {
 		_ = file.Close()
 		return nil, "", err
 	}
-	// libbpf has to know that a file is another process's: below /proc/PID/root, on kernels without cookies (before
-	// 5.15), it looks for the path in /proc/PID/maps (parse_vma_segs).
+	// On kernels without attach cookies (before 5.15), libbpf must see that a file belongs to another process: for a
+	// path below /proc/PID/root, it looks up the path in /proc/PID/maps (parse_vma_segs).
 	if strings.HasPrefix(path, "/proc/") {
 		if cookies, err := BPFHelperIsSupported(BPFProgTypeKprobe, BPFFuncGetAttachCookie); !cookies || err != nil {
 			return file, path, nil
@@ -786,7 +792,7 @@ func checkUSDTTarget(path, provider, name string) (*os.File, string, error) {
 	return file, descriptorPath(file, path), nil
 }
 
-// descriptorPath returns the path in /proc of a file that is open, or path where /proc isn't mounted.
+// descriptorPath returns the path of an open file in /proc, or path if /proc isn't mounted.
 func descriptorPath(file *os.File, path string) string {
 	link := fmt.Sprintf("/proc/self/fd/%d", file.Fd())
 	var info, linked unix.Stat_t
