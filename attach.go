@@ -103,17 +103,17 @@ type AttachFlag uint32
 // BPFFNone is the default: no other program may be attached to the hook.
 const BPFFNone AttachFlag = 0
 
-// AttachGenericFD attaches the program, which must be loaded, to the object behind the descriptor targetFd (a
+// AttachGenericFD attaches the program, which must be loaded, to the object behind the descriptor targetFD (a
 // cgroup, a sockmap, …), without a link: the program stays attached until [BPFProg.DetachGenericFD].
 //
 // Implements: bpf_prog_attach
-func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags AttachFlag) error {
-	return p.in().change(fmt.Sprintf("attach program %q to descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
+func (p *BPFProg) AttachGenericFD(targetFD int, attachType BPFAttachType, flags AttachFlag) error {
+	return p.in().change(fmt.Sprintf("attach program %q to descriptor %d as %v", p.Name(), targetFD, attachType), func() error {
 		prog, err := p.loaded()
 		if err != nil {
 			return err
 		}
-		target, err := cInt(targetFd, "descriptor")
+		target, err := cInt(targetFD, "descriptor")
 		if err != nil {
 			return err
 		}
@@ -124,13 +124,13 @@ func (p *BPFProg) AttachGenericFD(targetFd int, attachType BPFAttachType, flags 
 // DetachGenericFD undoes [BPFProg.AttachGenericFD].
 //
 // Implements: bpf_prog_detach2
-func (p *BPFProg) DetachGenericFD(targetFd int, attachType BPFAttachType) error {
-	return p.in().change(fmt.Sprintf("detach program %q from descriptor %d as %v", p.Name(), targetFd, attachType), func() error {
+func (p *BPFProg) DetachGenericFD(targetFD int, attachType BPFAttachType) error {
+	return p.in().change(fmt.Sprintf("detach program %q from descriptor %d as %v", p.Name(), targetFD, attachType), func() error {
 		prog, err := p.loaded()
 		if err != nil {
 			return err
 		}
-		target, err := cInt(targetFd, "descriptor")
+		target, err := cInt(targetFD, "descriptor")
 		if err != nil {
 			return err
 		}

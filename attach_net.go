@@ -104,17 +104,17 @@ func (p *BPFProg) AttachNetfilter(opts NetfilterOpts) (*BPFLink, error) {
 }
 
 // AttachSockMap attaches the program (sk_msg, sk_skb) to the sockets in a map of type SockMap or SockHash with
-// the descriptor mapFd. It needs libbpf 1.5 and Linux 6.10; [BPFProg.AttachGenericFD] does the same without a
+// the descriptor mapFD. It needs libbpf 1.5 and Linux 6.10; [BPFProg.AttachGenericFD] does the same without a
 // link.
 //
 // Implements: bpf_program__attach_sockmap
-func (p *BPFProg) AttachSockMap(mapFd int) (*BPFLink, error) {
-	target := fmt.Sprintf("the sockets in map %d", mapFd)
+func (p *BPFProg) AttachSockMap(mapFD int) (*BPFLink, error) {
+	target := fmt.Sprintf("the sockets in map %d", mapFD)
 	return p.attach(SockMap, target, target, func() (*C.struct_bpf_link, error) {
 		if err := needLibbpf(1, 5, "bpf_program__attach_sockmap"); err != nil {
 			return nil, err
 		}
-		fd, err := cInt(mapFd, "descriptor")
+		fd, err := cInt(mapFD, "descriptor")
 		if err != nil {
 			return nil, err
 		}

@@ -144,14 +144,14 @@ func (p *BPFProg) AttachTraceOpts(opts TraceOpts) (*BPFLink, error) {
 }
 
 // AttachFreplace replaces a global function of another BPF program by the program, which is of a section
-// "freplace". targetFd is a descriptor of the other program. If targetFd is 0 and attachFuncName is "", the
+// "freplace". targetFD is a descriptor of the other program. If targetFD is 0 and attachFuncName is "", the
 // target is the one that was set by [BPFProg.SetAttachTarget].
 //
 // Implements: bpf_program__attach_freplace
-func (p *BPFProg) AttachFreplace(targetFd int, attachFuncName string) (*BPFLink, error) {
-	target := fmt.Sprintf("function %q of program %d", attachFuncName, targetFd)
+func (p *BPFProg) AttachFreplace(targetFD int, attachFuncName string) (*BPFLink, error) {
+	target := fmt.Sprintf("function %q of program %d", attachFuncName, targetFD)
 	return p.attach(Tracing, attachFuncName, target, func() (*C.struct_bpf_link, error) {
-		fd, err := cInt(targetFd, "descriptor")
+		fd, err := cInt(targetFD, "descriptor")
 		if err != nil {
 			return nil, err
 		}

@@ -72,34 +72,34 @@ func GetMapFDByID(id uint32) (int, error) {
 	return int(fd), failedf(codeOf(fd), "get the map with id %d", id)
 }
 
-// GetMapNextID returns the smallest map id that is larger than startId. If there is none, the error is syscall.ENOENT
+// GetMapNextID returns the smallest map id that is larger than startID. If there is none, the error is syscall.ENOENT
 // (errors.Is). It needs CAP_SYS_ADMIN.
 //
 // Implements: bpf_map_get_next_id
-func GetMapNextID(startId uint32) (uint32, error) {
-	id := C.__u32(startId)
+func GetMapNextID(startID uint32) (uint32, error) {
+	id := C.__u32(startID)
 	err := codeOf(C.bpf_map_get_next_id(id, &id))
-	return uint32(id), failedf(err, "get the map id after %d", startId)
+	return uint32(id), failedf(err, "get the map id after %d", startID)
 }
 
-// GetMapsIDsByName returns the ids of the maps with that name whose id is larger than *startId. The kernel stores the
+// GetMapsIDsByName returns the ids of the maps with that name whose id is larger than *startID. The kernel stores the
 // first 15 bytes of a map's name, so only these are compared: the result contains all maps whose names start with the
-// same 15 bytes. It sets *startId to the last id that it has looked at, also when it returns an error.
-func GetMapsIDsByName(name string, startId *uint32) ([]uint32, error) {
-	if startId == nil {
+// same 15 bytes. It sets *startID to the last id that it has looked at, also when it returns an error.
+func GetMapsIDsByName(name string, startID *uint32) ([]uint32, error) {
+	if startID == nil {
 		return nil, failedf(fmt.Errorf("nil start: %w", syscall.EINVAL), "find maps %q", name)
 	}
 	kernelName := name[:min(len(name), C.BPF_OBJ_NAME_LEN-1)]
 	var ids []uint32
 	for {
-		id, err := GetMapNextID(*startId)
+		id, err := GetMapNextID(*startID)
 		if errors.Is(err, syscall.ENOENT) {
 			return ids, nil
 		}
 		if err != nil {
 			return ids, err
 		}
-		*startId = id
+		*startID = id
 		bpfMap, err := GetMapByID(id)
 		if errors.Is(err, syscall.ENOENT) {
 			continue // the map was freed meanwhile

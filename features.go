@@ -48,9 +48,9 @@ func BPFMapTypeIsSupported(mapType MapType) (bool, error) {
 // thread, the result is false.
 //
 // Implements: libbpf_probe_bpf_helper
-func BPFHelperIsSupported(progType BPFProgType, funcId BPFFunc) (bool, error) {
-	return probe(fmt.Sprintf("probe helper function %v (%[1]d) of program type %[2]v (%[2]d)", funcId, progType), func() (bool, error) {
-		result, errno := C.libbpf_probe_bpf_helper(C.enum_bpf_prog_type(progType), C.enum_bpf_func_id(funcId), nil)
+func BPFHelperIsSupported(progType BPFProgType, funcID BPFFunc) (bool, error) {
+	return probe(fmt.Sprintf("probe helper function %v (%[1]d) of program type %[2]v (%[2]d)", funcID, progType), func() (bool, error) {
+		result, errno := C.libbpf_probe_bpf_helper(C.enum_bpf_prog_type(progType), C.enum_bpf_func_id(funcID), nil)
 		if result == 1 && errno != nil {
 			// The kernel refused the program without naming the function, perhaps before it checked the call.
 			return probeProgramType(progType)
