@@ -112,7 +112,7 @@ func wideCalls(t *testing.T) map[string]wideCall {
 		"CreateMap.maxEntries": {syscall.EINVAL, create(4, 8, beyond+1)},
 
 		"BPFProg.SetAttachTarget.attachProgFD": {syscall.ERANGE, func() error { return skb.SetAttachTarget(beyond+skb.FileDescriptor(), "x") }},
-		"BPFProg.AttachFreplace.targetFd": attach(func() (*BPFLink, error) {
+		"BPFProg.AttachFreplace.targetFD": attach(func() (*BPFLink, error) {
 			return skb.AttachFreplace(beyond+skb.FileDescriptor(), "x")
 		}),
 		"BPFProg.AttachPerfEvent.fd":          attach(func() (*BPFLink, error) { return skb.AttachPerfEvent(fd) }),
@@ -120,16 +120,16 @@ func wideCalls(t *testing.T) map[string]wideCall {
 		"BPFProg.AttachTCX.RelativeFd":        attach(func() (*BPFLink, error) { return skb.AttachTCX("lo", order) }),
 		"BPFProg.AttachNetkit.RelativeFd":     attach(func() (*BPFLink, error) { return skb.AttachNetkit("lo", order) }),
 		"BPFProg.AttachCgroupOpts.RelativeFd": attach(func() (*BPFLink, error) { return skb.AttachCgroupOpts("/", order) }),
-		"BPFProg.AttachSockMap.mapFd":         attach(func() (*BPFLink, error) { return skb.AttachSockMap(fd) }),
+		"BPFProg.AttachSockMap.mapFD":         attach(func() (*BPFLink, error) { return skb.AttachSockMap(fd) }),
 		"BPFProg.AttachIter.MapFd":            iter(IterOpts{MapFd: fd}),
 		"BPFProg.AttachIter.CgroupFd":         iter(IterOpts{CgroupFd: fd}),
 		"BPFProg.AttachIter.Tid":              iter(IterOpts{Tid: beyond + 1}),
 		"BPFProg.AttachIter.Pid":              iter(IterOpts{Pid: beyond + 1}),
 		"BPFProg.AttachIter.PidFd":            iter(IterOpts{PidFd: fd}),
-		"BPFProg.AttachGenericFD.targetFd": {syscall.ERANGE, func() error {
+		"BPFProg.AttachGenericFD.targetFD": {syscall.ERANGE, func() error {
 			return skb.AttachGenericFD(fd, BPFAttachTypeCgroupInetEgress, BPFFNone)
 		}},
-		"BPFProg.DetachGenericFD.targetFd": {syscall.ERANGE, func() error {
+		"BPFProg.DetachGenericFD.targetFD": {syscall.ERANGE, func() error {
 			return skb.DetachGenericFD(fd, BPFAttachTypeCgroupInetEgress)
 		}},
 		"BPFProg.Run.Repeat": {syscall.EINVAL, func() error {
