@@ -77,7 +77,7 @@ func CreateMap(mapType MapType, mapName string, keySize, valueSize, maxEntries i
 		}
 		fd = C.bpf_map_create(C.enum_bpf_map_type(mapType), name, C.__u32(keySize), C.__u32(valueSize), C.__u32(maxEntries), c)
 		if err := codeOf(fd); err != nil {
-			return because(refusedMap(err, BPFMapInfo{
+			return because(mapRefusal(err, BPFMapInfo{
 				Type:           mapType,
 				Name:           mapName,
 				KeySize:        uint32(keySize),

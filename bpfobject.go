@@ -247,7 +247,7 @@ func (m *Module) load(verb string, do func(*C.struct_bpf_object) C.int, whole bo
 			return err
 		}
 		if whole {
-			o.askPerfLink()
+			o.probePerfLink()
 		}
 		return nil
 	})

@@ -132,7 +132,7 @@ type watch struct {
 // errno itself: it is lost when call returns.
 func watched(what string, call func() error) error {
 	s := currentSink()
-	leaveLockedMemory()
+	leaveMemlockLimit()
 	w := new(watch)
 	err := w.run(call)
 	if err == nil && s.quiet {
@@ -171,12 +171,12 @@ func (w *watch) print(s *sink) {
 }
 
 // explain returns err with the name of the operation and libbpf's warnings. If these contain a verifier's log,
-// it returns a VerifierError, unless the error is momentary.
+// it returns a VerifierError, unless the error is transient.
 func (w *watch) explain(what string, err error) error {
 	e := &opError{what: what, err: err}
 	for _, msg := range w.warnings {
 		msg = plainMessage(msg)
-		if program, log, ok := verifierLog(msg); ok && !momentary(err) {
+		if program, log, ok := verifierLog(msg); ok && !transient(err) {
 			return &VerifierError{Program: program, Log: log, err: err}
 		} else if ok || errors.Is(err, syscall.EPERM) && !countsLockedMemory() && namesLockedMemory(msg) {
 			continue
@@ -191,9 +191,9 @@ func (w *watch) explain(what string, err error) error {
 // maxWarnings limits how many of libbpf's warnings an error contains. The first ones are closest to the cause.
 const maxWarnings = 4
 
-// momentary reports whether an error comes from a temporary state (no free descriptors or memory, a signal), so
+// transient reports whether an error comes from a temporary state (no free descriptors or memory, a signal), so
 // that a retry may succeed.
-func momentary(err error) bool {
+func transient(err error) bool {
 	codes := []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR}
 	return slices.ContainsFunc(codes, func(code error) bool { return errors.Is(err, code) })
 }

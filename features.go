@@ -26,7 +26,7 @@ func BPFProgramTypeIsSupported(progType BPFProgType) (bool, error) {
 
 func probeProgramType(progType BPFProgType) (bool, error) {
 	result, errno := C.libbpf_probe_bpf_prog_type(C.enum_bpf_prog_type(progType), nil)
-	return answer(result, errno, capabilitiesAfterEPERM(progType))
+	return probeResult(result, errno, capabilitiesAfterEPERM(progType))
 }
 
 // BPFMapTypeIsSupported reports whether the running kernel can create maps of a type, by creating one. If the thread
@@ -37,7 +37,7 @@ func probeProgramType(progType BPFProgType) (bool, error) {
 func BPFMapTypeIsSupported(mapType MapType) (bool, error) {
 	return probe(fmt.Sprintf("probe map type %v (%[1]d)", mapType), func() (bool, error) {
 		result, errno := C.libbpf_probe_bpf_map_type(C.enum_bpf_map_type(mapType), nil)
-		return answer(result, errno, []capability{unix.CAP_BPF, unix.CAP_NET_ADMIN})
+		return probeResult(result, errno, []capability{unix.CAP_BPF, unix.CAP_NET_ADMIN})
 	})
 }
 
@@ -55,11 +55,11 @@ func BPFHelperIsSupported(progType BPFProgType, funcID BPFFunc) (bool, error) {
 			// The kernel refused the program without naming the function, perhaps before it checked the call.
 			return probeProgramType(progType)
 		}
-		if missing := effective().lacking([]capability{unix.CAP_BPF}); result == 0 && len(missing) != 0 {
+		if missing := effectiveCapabilities().lacking([]capability{unix.CAP_BPF}); result == 0 && len(missing) != 0 {
 			// The verifier hides most functions from a thread without CAP_BPF, if the thread may load programs at all.
 			errno = syscall.EPERM
 		}
-		return answer(result, errno, capabilitiesAfterEPERM(progType))
+		return probeResult(result, errno, capabilitiesAfterEPERM(progType))
 	})
 }
 
@@ -71,11 +71,11 @@ func probe(what string, call func() (bool, error)) (supported bool, err error) {
 	return supported, err
 }
 
-// answer converts the result and errno of a libbpf probe (libbpf_probes.c of 1.7.0). libbpf's result is 0 whenever the
-// kernel refuses. If the refusal is due to the thread's missing capabilities or to a momentary state, answer returns
-// an error. EPERM although the thread has the needed capabilities means that the kernel, by its build or
-// configuration, lacks the feature.
-func answer(result C.int, errno error, needed []capability) (bool, error) {
+// probeResult converts the result and errno of a libbpf probe (libbpf_probes.c of 1.7.0). libbpf's result is 0
+// whenever the kernel refuses. If the refusal is due to the thread's missing capabilities or to a transient state,
+// probeResult returns an error. EPERM although the thread has the needed capabilities means that the kernel, by its
+// build or configuration, lacks the feature.
+func probeResult(result C.int, errno error, needed []capability) (bool, error) {
 	if result > 0 {
 		return true, nil
 	}
@@ -83,12 +83,12 @@ func answer(result C.int, errno error, needed []capability) (bool, error) {
 	switch {
 	case no != nil:
 		errno = no
-	case momentary(errno):
+	case transient(errno):
 		no = errno
 	case errno == syscall.EPERM && countsLockedMemory():
 		no = fmt.Errorf("the limit of locked memory may be too low: %w", errno)
 	}
-	if missing := effective().lacking(needed); errno == syscall.EPERM && len(missing) != 0 {
+	if missing := effectiveCapabilities().lacking(needed); errno == syscall.EPERM && len(missing) != 0 {
 		no = fmt.Errorf("the thread does not have %s: %w", namesOf(missing), errno)
 	}
 	return false, no
@@ -112,7 +112,7 @@ func (o *object) checkLoad() error {
 			descriptors++
 		}
 	}
-	mayHaveToken, rights := !inInitialUserNamespace(), effective()
+	mayHaveToken, rights := !inInitialUserNamespace(), effectiveCapabilities()
 	for c := range o.programs() {
 		if !C.bpf_program__autoload(c) {
 			continue
@@ -156,52 +156,52 @@ func checkDescriptors(n int) error {
 	return nil
 }
 
-// perfLinkAsked is true once libbpf has probed whether the kernel has links of perf events.
-var perfLinkAsked atomic.Bool
+// perfLinkProbed is true once libbpf has probed whether the kernel has links of perf events.
+var perfLinkProbed atomic.Bool
 
-// askPerfLink makes libbpf probe links of perf events after the load of a program that may need them. The thread has
+// probePerfLink makes libbpf probe links of perf events after the load of a program that may need them. The thread has
 // the rights for the probe now, and may give them up before it attaches.
-func (o *object) askPerfLink() {
-	if perfLinkAsked.Load() {
+func (o *object) probePerfLink() {
+	if perfLinkProbed.Load() {
 		return
 	}
 	for c := range o.programs() {
 		switch BPFProgType(C.bpf_program__type(c)) {
 		case BPFProgTypeKprobe, BPFProgTypeTracepoint, BPFProgTypePerfEvent:
 			if C.bpf_program__fd(c) >= 0 {
-				perfLinkAsked.Store(bool(C.golibbpf_ask_perf_link(c)))
+				perfLinkProbed.Store(bool(C.golibbpf_probe_perf_link(c)))
 				return
 			}
 		}
 	}
 }
 
-// trialDescriptors is the number of descriptors that the probes need that libbpf runs at an attachment, not at the
+// attachDescriptors is the number of descriptors that the probes need that libbpf runs at an attachment, not at the
 // load.
-const trialDescriptors = 3
+const attachDescriptors = 3
 
 // checkAttach returns an error if the probes would fail that libbpf runs at the first attachment to a system call or a
 // static tracepoint (bpf_program__attach_ksyscall(), usdt_manager_new() of 1.7.0). Both probes need descriptors. The
 // one for system calls also needs CAP_PERFMON, as the attachment itself does.
 func checkAttach(toSystemCall bool) error {
-	if missing := effective().lacking([]capability{unix.CAP_PERFMON}); toSystemCall && inInitialUserNamespace() && len(missing) != 0 {
+	if missing := effectiveCapabilities().lacking([]capability{unix.CAP_PERFMON}); toSystemCall && inInitialUserNamespace() && len(missing) != 0 {
 		return fmt.Errorf("the thread does not have %s: %w", namesOf(missing), syscall.EPERM)
 	}
-	return checkDescriptors(trialDescriptors)
+	return checkDescriptors(attachDescriptors)
 }
 
-// namesAsked is true once libbpf may probe whether the kernel has map names.
-var namesAsked atomic.Bool
+// mapNamesAllowed is true once libbpf may probe whether the kernel has map names.
+var mapNamesAllowed atomic.Bool
 
 // mayNameMaps reports whether libbpf may probe map names: the probe needs a thread that can load a program.
 func mayNameMaps() bool {
-	if namesAsked.Load() {
+	if mapNamesAllowed.Load() {
 		return true
 	}
 	if C.libbpf_probe_bpf_prog_type(C.BPF_PROG_TYPE_SOCKET_FILTER, nil) != 1 {
 		return false
 	}
-	namesAsked.Store(true)
+	mapNamesAllowed.Store(true)
 	return true
 }
 

@@ -96,7 +96,7 @@ void golibbpf_log_install(void)
 /* The shared library of libbpf 1.1 does not export this function. */
 #pragma weak libbpf_set_memlock_rlim
 
-void golibbpf_leave_memlock(void)
+void golibbpf_leave_memlock_limit(void)
 {
 	if (libbpf_set_memlock_rlim)
 		libbpf_set_memlock_rlim(0);
@@ -322,7 +322,7 @@ int golibbpf_prog_run(int prog_fd, struct bpf_test_run_opts *opts, const char *d
 	return err;
 }
 
-bool golibbpf_ask_perf_link(const struct bpf_program *prog)
+bool golibbpf_probe_perf_link(const struct bpf_program *prog)
 {
 	/* Every kernel refuses a descriptor that is no perf event. */
 	int fd = eventfd(0, EFD_CLOEXEC);

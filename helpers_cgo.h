@@ -229,7 +229,7 @@ static inline int golibbpf_map_set_initial_value(struct bpf_map *map, const char
  * a descriptor that is no perf event, which fails. Returns false if there is no descriptor for
  * that.
  */
-bool golibbpf_ask_perf_link(const struct bpf_program *prog);
+bool golibbpf_probe_perf_link(const struct bpf_program *prog);
 
 /*
  * bpf_prog_test_run_opts() with signals blocked: otherwise those by which Go's runtime preempts
@@ -245,7 +245,7 @@ void golibbpf_log_install(void);
 void golibbpf_log_set_level(int level);
 
 /* Keeps libbpf from raising the limit of locked memory. */
-void golibbpf_leave_memlock(void);
+void golibbpf_leave_memlock_limit(void);
 
 /* The state of a thread before a watch. */
 struct golibbpf_watch {

@@ -47,25 +47,25 @@ func (s stage) beforeLoad(err error) error {
 func (o *object) explainRefusal(err error) {
 	switch e := err.(type) {
 	case *opError:
-		e.err = because(o.refusedLoad(e), e.err)
+		e.err = because(o.loadRefusal(e), e.err)
 	case *VerifierError:
 		// The kernel may refuse a program type before it verifies an instruction. The log then only has the
 		// statistics.
 		if errors.Is(e, syscall.EPERM) && strings.Contains(e.Log, "processed 0 insns") {
-			e.err = because(o.refusedProgram(e.Program), e.err)
+			e.err = because(o.programRefusal(e.Program), e.err)
 		}
 	}
 }
 
-// refusedLoad returns the likely reason why a load failed, or "".
-func (o *object) refusedLoad(e *opError) string {
+// loadRefusal returns the likely reason why a load failed, or "".
+func (o *object) loadRefusal(e *opError) string {
 	for _, warning := range e.warnings {
 		if name, ok := between(warning, "prog '", "': BPF program load failed"); ok && errors.Is(e, syscall.EPERM) {
-			return o.refusedProgram(name)
+			return o.programRefusal(name)
 		}
 		if name, ok := between(warning, "map '", "': failed to create"); ok {
 			if c := o.mapByName(name); c != nil {
-				return refusedMap(e, BPFMapInfo{
+				return mapRefusal(e, BPFMapInfo{
 					Type:           MapType(C.bpf_map__type(c)),
 					Name:           name,
 					KeySize:        uint32(C.bpf_map__key_size(c)),
@@ -79,7 +79,7 @@ func (o *object) refusedLoad(e *opError) string {
 		}
 	}
 	if errors.Is(e, syscall.EPERM) {
-		return refusedProgram(BPFProgTypeSocketFilter) // libbpf loads one first, as a probe
+		return programRefusal(BPFProgTypeSocketFilter) // libbpf loads one first, as a probe
 	}
 	return ""
 }
@@ -106,20 +106,20 @@ func (o *object) mapByName(name string) *C.struct_bpf_map {
 	return C.bpf_object__find_map_by_name(o.c, nameC)
 }
 
-// refusedProgram returns the likely reason why the kernel refused a program with EPERM, or "".
-func (o *object) refusedProgram(name string) string {
+// programRefusal returns the likely reason why the kernel refused a program with EPERM, or "".
+func (o *object) programRefusal(name string) string {
 	c := o.programByName(name)
 	if c == nil {
 		return ""
 	}
-	return refusedProgram(BPFProgType(C.bpf_program__type(c)))
+	return programRefusal(BPFProgType(C.bpf_program__type(c)))
 }
 
-// refusedProgram returns the likely reason why the kernel refused a program of this type with EPERM.
-func refusedProgram(progType BPFProgType) string {
+// programRefusal returns the likely reason why the kernel refused a program of this type with EPERM.
+func programRefusal(progType BPFProgType) string {
 	needed := capabilitiesAfterEPERM(progType)
 	text := fmt.Sprintf("programs of type %v need %s, which the thread ", progType, namesOf(needed))
-	switch missing := effective().lacking(needed); {
+	switch missing := effectiveCapabilities().lacking(needed); {
 	case len(missing) == 0:
 		text += "has; a lockdown, a security module (LSM) or the kernel's build may refuse this type"
 	case inInitialUserNamespace():
@@ -133,11 +133,11 @@ func refusedProgram(progType BPFProgType) string {
 	return text
 }
 
-// refusedMap returns the likely reason why the kernel refused to create a map, or "".
-func refusedMap(err error, info BPFMapInfo) string {
+// mapRefusal returns the likely reason why the kernel refused to create a map, or "".
+func mapRefusal(err error, info BPFMapInfo) string {
 	switch {
 	case errors.Is(err, syscall.EPERM):
-		if missing := effective().lacking([]capability{unix.CAP_BPF, unix.CAP_NET_ADMIN}); len(missing) != 0 {
+		if missing := effectiveCapabilities().lacking([]capability{unix.CAP_BPF, unix.CAP_NET_ADMIN}); len(missing) != 0 {
 			return fmt.Sprintf("maps of type %v may need %s, which the thread does not have", info.Type, namesOf(missing))
 		}
 		if countsLockedMemory() {
@@ -236,8 +236,8 @@ func violations(info BPFMapInfo) (wrong []string) {
 	return wrong
 }
 
-// refusedAttach returns the likely reason why the kernel refused to attach a program, or "".
-func refusedAttach(linkType LinkType, err error) string {
+// attachRefusal returns the likely reason why the kernel refused to attach a program, or "".
+func attachRefusal(linkType LinkType, err error) string {
 	is := func(errnos ...syscall.Errno) bool {
 		for _, errno := range errnos {
 			if errors.Is(err, errno) {
@@ -256,12 +256,12 @@ func refusedAttach(linkType LinkType, err error) string {
 		case is(syscall.EILSEQ):
 			return "no instruction begins there"
 		case is(syscall.EPERM, syscall.EACCES):
-			return refusedEvent()
+			return eventRefusal()
 		}
 	case Tracepoint, PerfEvent, Uprobe, Uretprobe, USDT:
 		switch {
 		case is(syscall.EPERM, syscall.EACCES):
-			return refusedEvent()
+			return eventRefusal()
 		case is(syscall.EEXIST):
 			return "the program is attached there already"
 		case is(syscall.E2BIG):
@@ -289,7 +289,7 @@ func refusedAttach(linkType LinkType, err error) string {
 		case is(syscall.ESTALE):
 			return "the programs that are attached there have changed since the revision that was expected"
 		case is(syscall.EPERM):
-			return refusedRight(unix.CAP_NET_ADMIN, "a program there, of this cgroup or one above, may exclude others")
+			return rightRefusal(unix.CAP_NET_ADMIN, "a program there, of this cgroup or one above, may exclude others")
 		}
 	}
 	if is(syscall.EBUSY, syscall.EEXIST) {
@@ -298,13 +298,13 @@ func refusedAttach(linkType LinkType, err error) string {
 	return ""
 }
 
-// refusedEvent returns the likely reason why the kernel refused a perf event.
-func refusedEvent() string {
-	return refusedRight(unix.CAP_PERFMON, "a lockdown, a security module (LSM) or the kernel's build may refuse it")
+// eventRefusal returns the likely reason why the kernel refused a perf event.
+func eventRefusal() string {
+	return rightRefusal(unix.CAP_PERFMON, "a lockdown, a security module (LSM) or the kernel's build may refuse it")
 }
 
-func refusedRight(needed capability, otherwise string) string {
-	if missing := effective().lacking([]capability{needed}); len(missing) != 0 {
+func rightRefusal(needed capability, otherwise string) string {
+	if missing := effectiveCapabilities().lacking([]capability{needed}); len(missing) != 0 {
 		return "the thread does not have " + namesOf(missing)
 	}
 	return otherwise

@@ -224,13 +224,13 @@ func TestRefusedAttachments(t *testing.T) {
 		{TCX, syscall.ESTALE, "revision"},
 		{Iter, syscall.EBUSY, "already"},
 	} {
-		got := refusedAttach(test.linkType, test.err)
+		got := attachRefusal(test.linkType, test.err)
 		if !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
 			t.Errorf("%v, %v: %q", test.linkType, test.err, got)
 		}
 	}
 	withCapabilities(t, nil, func() {
-		if got := refusedAttach(Tracepoint, syscall.EACCES); !strings.Contains(got, "CAP_PERFMON") {
+		if got := attachRefusal(Tracepoint, syscall.EACCES); !strings.Contains(got, "CAP_PERFMON") {
 			t.Errorf("%q", got)
 		}
 	})

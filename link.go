@@ -113,7 +113,7 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 		c, errno := do()
 		if c == nil {
 			err := pointerError(errno)
-			reason := refusedAttach(linkType, err)
+			reason := attachRefusal(linkType, err)
 			switch {
 			case reason != "" || err != syscall.EINVAL || prog == nil:
 			case C.bpf_program__fd(prog.c) < 0:

@@ -72,9 +72,9 @@ func capabilitiesAfterEPERM(progType BPFProgType) []capability {
 // A capabilitySet has a bit for each capability.
 type capabilitySet uint64
 
-// effective returns the thread's effective capabilities in the initial user namespace, where the kernel requires them.
-// In other user namespaces the set is empty, though a BPF token may substitute for it.
-func effective() capabilitySet {
+// effectiveCapabilities returns the thread's effective capabilities in the initial user namespace, where the kernel
+// requires them. In other user namespaces the set is empty, though a BPF token may substitute for it.
+func effectiveCapabilities() capabilitySet {
 	if !inInitialUserNamespace() {
 		return 0
 	}
@@ -121,11 +121,11 @@ func namesOf(capabilities []capability) string {
 // countsLockedMemory reports whether the kernel charges maps and programs to the limit of locked memory.
 func countsLockedMemory() bool { return kernelBefore(5, 11) }
 
-// leaveLockedMemory keeps libbpf from raising the limit of locked memory where the kernel doesn't charge it. libbpf
+// leaveMemlockLimit keeps libbpf from raising the limit of locked memory where the kernel doesn't charge it. libbpf
 // finds that out by loading a program (probe_memcg_account() in bpf.c of 1.7.0), and raises the limit if the thread
 // may not load one.
-var leaveLockedMemory = sync.OnceFunc(func() {
+var leaveMemlockLimit = sync.OnceFunc(func() {
 	if !countsLockedMemory() {
-		C.golibbpf_leave_memlock()
+		C.golibbpf_leave_memlock_limit()
 	}
 })
