@@ -51,7 +51,7 @@ import (
 //
 //  1. the guard of an object or a BPFMapLow; TcHook.mutex
 //  2. the guard of a link or of a user ring
-//  3. feeder.mutex and RingBuffer.mutex; userRing.sending, producing and samples
+//  3. feeder.mutex and RingBuffer.mutex; userRing.sending, producing and openMutex
 //  4. reader.reading; then unread.consuming and unread.mutex
 //  5. the guard of a reader; then reader.state
 //  6. object.childMutex, atWork, cpuHotplug.mutex, perfEvents.mutex, logMutex, under which no other lock is

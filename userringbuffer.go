@@ -56,11 +56,11 @@ type userRing struct {
 	producing sync.Mutex // libbpf allows one reservation at a time
 	// gathered is memory where samples are collected to be written by one call of C.
 	gathered []byte
-	leading  chan struct{} // has one element while a goroutine waits in the poller for room
-	// looked is closed and replaced each time that goroutine has retried, so that the queued ones retry.
-	looked atomic.Pointer[chan struct{}]
+	polling  chan struct{} // has one element while a goroutine waits in the poller for room
+	// retried is closed and replaced each time that goroutine has retried, so that the queued ones retry.
+	retried atomic.Pointer[chan struct{}]
 
-	samples sync.Mutex
+	openMutex sync.Mutex
 	// open has the reservations that were neither submitted nor discarded.
 	open map[*reservation]struct{}
 
@@ -105,10 +105,10 @@ func NewUserRingBuffer(bpfMap *BPFMap) (*UserRingBuffer, error) {
 		what:    fmt.Sprintf("user ring buffer of map %q", bpfMap.name),
 		size:    int(bpfMap.MaxEntries()),
 		open:    make(map[*reservation]struct{}),
-		leading: make(chan struct{}, 1),
+		polling: make(chan struct{}, 1),
 	}
-	looked := make(chan struct{})
-	ring.looked.Store(&looked)
+	retried := make(chan struct{})
+	ring.retried.Store(&retried)
 	what := "make " + ring.what
 	if err := o.enter(); err != nil {
 		return nil, failed(err, what)
@@ -301,9 +301,9 @@ func (ring *userRing) reserve(size int) (*Sample, error) {
 	if r.room == nil {
 		return nil, pointerError(errno)
 	}
-	ring.samples.Lock()
+	ring.openMutex.Lock()
 	ring.open[r] = struct{}{}
-	ring.samples.Unlock()
+	ring.openMutex.Unlock()
 	sample := &Sample{ring: ring, reservation: r, data: make([]byte, size)}
 	sample.cleanup = runtime.AddCleanup(sample, ring.dropped, r)
 	return sample, nil
@@ -318,7 +318,7 @@ func (rb *UserRingBuffer) ReserveBlocking(size int, timeout time.Duration) (*Sam
 }
 
 func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample, error) {
-	looked := ring.looked.Load()
+	retried := ring.retried.Load()
 	sample, err := ring.reserve(size)
 	if !errors.Is(err, ErrNoSpace) || timeout == 0 {
 		return sample, err
@@ -331,12 +331,12 @@ func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample,
 	}
 	// The poller has one deadline for all waiting goroutines. So one goroutine waits there, and the others wait until
 	// it has retried.
-	for leading := false; !leading; {
+	for polls := false; !polls; {
 		select {
-		case ring.leading <- struct{}{}:
-			leading = true
-		case <-*looked:
-			looked = ring.looked.Load()
+		case ring.polling <- struct{}{}:
+			polls = true
+		case <-*retried:
+			retried = ring.retried.Load()
 			if sample, err = ring.reserve(size); !errors.Is(err, ErrNoSpace) {
 				return sample, err
 			}
@@ -344,14 +344,14 @@ func (ring *userRing) reserveBlocking(size int, timeout time.Duration) (*Sample,
 			return ring.reserve(size)
 		}
 	}
-	defer func() { <-ring.leading }()
+	defer func() { <-ring.polling }()
 	if err := ring.wake.SetWriteDeadline(deadline); err != nil {
 		return nil, os.ErrClosed
 	}
 	waitErr := ring.raw.Write(func(uintptr) bool {
 		sample, err = ring.reserve(size)
 		next := make(chan struct{})
-		close(*ring.looked.Swap(&next))
+		close(*ring.retried.Swap(&next))
 		return !errors.Is(err, ErrNoSpace)
 	})
 	switch {
@@ -420,10 +420,10 @@ func (s *Sample) end(submit bool) error {
 
 // end submits or discards a reservation, once. The caller has entered the ring's guard.
 func (ring *userRing) end(r *reservation, data []byte, submit bool) {
-	ring.samples.Lock()
+	ring.openMutex.Lock()
 	_, open := ring.open[r]
 	delete(ring.open, r)
-	ring.samples.Unlock()
+	ring.openMutex.Unlock()
 	switch {
 	case !open:
 	case submit:
@@ -494,7 +494,7 @@ func (rb *UserRingBuffer) Start() {
 					return
 				}
 				if _, err := rb.Write(sample); err != nil {
-					ring.keep(err)
+					ring.storeError(err)
 				}
 			case <-stop:
 				return
@@ -503,8 +503,8 @@ func (rb *UserRingBuffer) Start() {
 	}()
 }
 
-// keep stores err for Error, unless an earlier error is stored.
-func (ring *userRing) keep(err error) {
+// storeError stores err for Error, unless an earlier error is stored.
+func (ring *userRing) storeError(err error) {
 	ring.sending.Lock()
 	defer ring.sending.Unlock()
 	if ring.err == nil {
