@@ -159,9 +159,9 @@ func (i *image) text(offset, end uint64, limit int) ([]byte, error) {
 	return i.name, nil
 }
 
-// enter narrows the image from a zip archive to the file of that name in it. As in libbpf (zip.c), the file must be
-// stored uncompressed.
-func (i *image) enter(name string) error {
+// enterArchive narrows the image from a zip archive to the file of that name in it. As in libbpf (zip.c), the file
+// must be stored uncompressed.
+func (i *image) enterArchive(name string) error {
 	const (
 		endSize, endMagic     = 22, 0x06054b50
 		entrySize, entryMagic = 46, 0x02014b50
@@ -588,7 +588,7 @@ func inTarget[T any](path, member string, find func(*target) (T, error)) (result
 		return result, err
 	}
 	if member != "" {
-		if err := i.enter(member); err != nil {
+		if err := i.enterArchive(member); err != nil {
 			return result, err
 		}
 	}

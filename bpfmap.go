@@ -224,10 +224,10 @@ func arenaPages(variables []byte) uint32 {
 	return uint32((len(variables) + page - 1) / page)
 }
 
-// retype returns an error if libbpf 1.7 would corrupt memory after a change of the map's type to mapType. libbpf
+// checkNewType returns an error if libbpf 1.7 would corrupt memory after a change of the map's type to mapType. libbpf
 // allocates memory for variables, struct_ops and arenas by type. And it takes a map's initial references for maps or
 // for programs depending on the type (init_map_in_map_slots, init_prog_array_slots).
-func (m *BPFMap) retype(mapType MapType) error {
+func (m *BPFMap) checkNewType(mapType MapType) error {
 	if mapType == m.mapType {
 		return nil
 	}
@@ -258,7 +258,7 @@ func (m *BPFMap) holdsVariables() bool {
 // Implements: bpf_map__set_type
 func (m *BPFMap) SetType(mapType MapType) error {
 	return m.changeBeforeLoad(fmt.Sprintf("set type of map %q to %v", m.in().name, mapType), func() error {
-		if err := m.retype(mapType); err != nil {
+		if err := m.checkNewType(mapType); err != nil {
 			return err
 		}
 		return codeOf(C.bpf_map__set_type(m.c, C.enum_bpf_map_type(mapType)))
@@ -441,7 +441,7 @@ func (m *BPFMap) ReuseFD(fd int) error {
 		if err != nil {
 			return err
 		}
-		if err := m.retype(info.Type); err != nil {
+		if err := m.checkNewType(info.Type); err != nil {
 			return err
 		}
 		same := int(info.ValueSize) == m.valueSize && info.MaxEntries == uint32(C.bpf_map__max_entries(m.c))

@@ -37,8 +37,8 @@ type MapFlag uint32
 // the kernel's; it is kept because programs for libbpfgo have it compiled in.
 const MapFlagFLock MapFlag = MapFlagUpdateNoExist | MapFlagUpdateExist
 
-// element converts the flags to the kernel's for element operations.
-func (flags MapFlag) element() C.__u64 {
+// forElement converts the flags to the kernel's for element operations.
+func (flags MapFlag) forElement() C.__u64 {
 	if flags == MapFlagFLock {
 		flags = MapFlagLock
 	}
@@ -113,8 +113,8 @@ type elements struct {
 // noElements stands for the elements of a nil map.
 var noElements = new(elements)
 
-// known reads a field under the guard's lock, also after the map was closed.
-func known[T any](guard *guard, value *T) T {
+// readField reads a field under the guard's lock, also after the map was closed.
+func readField[T any](guard *guard, value *T) T {
 	if guard != nil {
 		guard.mutex.RLock()
 		defer guard.mutex.RUnlock()
@@ -126,7 +126,7 @@ func known[T any](guard *guard, value *T) T {
 //
 // Implements: bpf_map__name
 func (e *elements) Name() string {
-	return known(e.guard, &e.name)
+	return readField(e.guard, &e.name)
 }
 
 // FileDescriptor returns the map's file descriptor, which belongs to the map. It is -1 if the map isn't created yet or
@@ -145,21 +145,21 @@ func (e *elements) FileDescriptor() int {
 //
 // Implements: bpf_map__type
 func (e *elements) Type() MapType {
-	return known(e.guard, &e.mapType)
+	return readField(e.guard, &e.mapType)
 }
 
 // KeySize returns the size of the map's keys in bytes.
 //
 // Implements: bpf_map__key_size
 func (e *elements) KeySize() int {
-	return known(e.guard, &e.keySize)
+	return readField(e.guard, &e.keySize)
 }
 
 // ValueSize returns the size of the map's values in bytes; for per-CPU maps, the size of one CPU's value.
 //
 // Implements: bpf_map__value_size
 func (e *elements) ValueSize() int {
-	return known(e.guard, &e.valueSize)
+	return readField(e.guard, &e.valueSize)
 }
 
 // GetValue returns a copy of the value of key. If the key doesn't exist, the error is syscall.ENOENT (errors.Is).
@@ -420,7 +420,7 @@ func (e *elements) lookup(key unsafe.Pointer, value []byte, flags MapFlag) error
 	if err != nil {
 		return err
 	}
-	return codeOf(C.golibbpf_map_lookup(e.fd, keyC, bytesC(value), flags.element()))
+	return codeOf(C.golibbpf_map_lookup(e.fd, keyC, bytesC(value), flags.forElement()))
 }
 
 func (e *elements) lookupAndDelete(key, value unsafe.Pointer, flags MapFlag) error {
@@ -431,7 +431,7 @@ func (e *elements) lookupAndDelete(key, value unsafe.Pointer, flags MapFlag) err
 	if value == nil {
 		return errNilValue
 	}
-	return codeOf(C.golibbpf_map_lookup_and_delete(e.fd, keyC, (*C.char)(value), flags.element()))
+	return codeOf(C.golibbpf_map_lookup_and_delete(e.fd, keyC, (*C.char)(value), flags.forElement()))
 }
 
 func (e *elements) update(key, value unsafe.Pointer, flags MapFlag) error {
@@ -442,7 +442,7 @@ func (e *elements) update(key, value unsafe.Pointer, flags MapFlag) error {
 	if value == nil {
 		return errNilValue
 	}
-	return codeOf(C.golibbpf_map_update(e.fd, keyC, (*C.char)(value), flags.element()))
+	return codeOf(C.golibbpf_map_update(e.fd, keyC, (*C.char)(value), flags.forElement()))
 }
 
 func (e *elements) delete(key unsafe.Pointer) error {

@@ -118,15 +118,15 @@ func (m *BPFMapLow) in() *elements {
 // newBPFMapLow returns the map of a descriptor, which it owns from then on. After an error the descriptor is closed.
 func newBPFMapLow(fd int) (*BPFMapLow, error) {
 	m := &BPFMapLow{elements{guard: new(guard)}}
-	if err := m.take(fd); err != nil {
+	if err := m.setFD(fd); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
 	return m, nil
 }
 
-// take sets the map's descriptor, and its properties from the kernel.
-func (m *BPFMapLow) take(fd int) error {
+// setFD sets the map's descriptor, and its properties from the kernel.
+func (m *BPFMapLow) setFD(fd int) error {
 	info, err := GetMapInfoByFD(fd)
 	if err != nil {
 		return err
@@ -153,7 +153,7 @@ func (m *BPFMapLow) Close() error {
 // MaxEntries returns the map's capacity, in elements or, for ring buffers, in bytes.
 func (m *BPFMapLow) MaxEntries() uint32 {
 	elements := m.in()
-	return known(elements.guard, &elements.maxEntries)
+	return readField(elements.guard, &elements.maxEntries)
 }
 
 // ReuseFD makes this BPFMapLow stand for another map, the one with the descriptor fd. The descriptor is duplicated,
@@ -173,7 +173,7 @@ func (m *BPFMapLow) ReuseFD(fd int) error {
 		return failed(err, what)
 	}
 	before := int(m.fd)
-	if err := m.take(dup); err != nil {
+	if err := m.setFD(dup); err != nil {
 		_ = unix.Close(dup)
 		return failed(err, what)
 	}

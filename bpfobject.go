@@ -320,7 +320,7 @@ func (m *Module) Close() {
 	}
 	m.cleanup.Stop()
 	m.object.close()
-	atWork.remove(m)
+	linkedModules.remove(m)
 }
 
 // GetMap returns the object's map of that name. If there is none, the error is syscall.ENOENT (errors.Is). The maps

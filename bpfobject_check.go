@@ -51,9 +51,9 @@ type objectFile struct {
 	data     []byte
 	sections []objectSection
 	symtab   *objectSection
-	// once has the sections that libbpf finds by name. Each may occur once.
-	once map[string]*objectSection
-	btf  *btfTypes
+	// byName has the sections that libbpf finds by name. Each may occur once.
+	byName map[string]*objectSection
+	btf    *btfTypes
 	// references is true if maps are initialized with references to maps or programs.
 	references bool
 	// relocatesTypes is true if there are CO-RE relocations.
@@ -88,7 +88,7 @@ const (
 
 // checkObject parses a BPF object. It returns an error if libbpf would misread the object.
 func checkObject(image []byte) (*objectFile, error) {
-	o := &objectFile{data: image, once: make(map[string]*objectSection)}
+	o := &objectFile{data: image, byName: make(map[string]*objectSection)}
 	for _, check := range []func() error{o.readSections, o.checkSymbols, o.checkBTF, o.checkBTFExt, o.checkMaps} {
 		if err := check(); err != nil {
 			return nil, fmt.Errorf("%w: %w", err, LibbpfErrnoFormat)
@@ -189,13 +189,13 @@ func (o *objectFile) checkSection(s *objectSection) error {
 	switch s.name {
 	case ".BTF", ".BTF.ext", ".maps", ".text", "license", "version", ".addr_space.1", ".jumptables",
 		".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link":
-		if o.once[s.name] != nil {
+		if o.byName[s.name] != nil {
 			return fmt.Errorf("is there twice")
 		}
 		if s.kind != elf.SHT_PROGBITS && (s.kind != elf.SHT_NOBITS || s.name == ".maps") {
 			return fmt.Errorf("is of type %v", s.kind)
 		}
-		o.once[s.name] = s
+		o.byName[s.name] = s
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func (o *objectFile) checkSymbols() error {
 }
 
 func (o *objectFile) checkBTF() error {
-	s := o.once[".BTF"]
+	s := o.byName[".BTF"]
 	if s == nil {
 		return nil
 	}
@@ -256,7 +256,7 @@ func (o *objectFile) checkBTF() error {
 
 // checkBTFExt checks the CO-RE relocations. A malformed .BTF.ext is no error: libbpf ignores it.
 func (o *objectFile) checkBTFExt() error {
-	s := o.once[".BTF.ext"]
+	s := o.byName[".BTF.ext"]
 	if s == nil || o.btf == nil || len(s.data) < 32 {
 		return nil
 	}

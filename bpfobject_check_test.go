@@ -142,9 +142,9 @@ func TestMalformedObjects(t *testing.T) {
 		"name beyond the names":        {func(d damagedObject) { d.put(d.id(btfStruct, "task_struct"), 0, 1<<20) }, "name at byte 1048576"},
 		"kind that is unknown":         {func(d damagedObject) { d.put(1, 4, 31<<24) }, "unknown kind 31"},
 		"names without an end":         {func(d damagedObject) { d.btf.strings[len(d.btf.strings)-1] = 'x' }, "corrupt strings"},
-		"types of another order":       {func(d damagedObject) { slices.Reverse(d.once[".BTF"].data[:2]) }, "byte order"},
-		"relocations of another order": {func(d damagedObject) { slices.Reverse(d.once[".BTF.ext"].data[:2]) }, "byte order"},
-		"types beyond the section":     {func(d damagedObject) { put32(d.once[".BTF"].data[16:], 1<<20) }, "strings end"},
+		"types of another order":       {func(d damagedObject) { slices.Reverse(d.byName[".BTF"].data[:2]) }, "byte order"},
+		"relocations of another order": {func(d damagedObject) { slices.Reverse(d.byName[".BTF.ext"].data[:2]) }, "byte order"},
+		"types beyond the section":     {func(d damagedObject) { put32(d.byName[".BTF"].data[16:], 1<<20) }, "strings end"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDamaged(t, partsObject)
@@ -260,7 +260,7 @@ func TestTooManyFunctions(t *testing.T) {
 func TestKernelBTFIsChecked(t *testing.T) {
 	needBPF(t)
 	object := newDamaged(t, "testdata/kconfig.bpf.o")
-	types := bytes.Clone(object.once[".BTF"].data)
+	types := bytes.Clone(object.byName[".BTF"].data)
 	wholeFile := bytes.Clone(object.data)
 	object.put(object.id(btfStruct, "task_struct"), 8, 1<<31)
 	kconfig := filepath.Join(t.TempDir(), "config")
@@ -274,7 +274,7 @@ func TestKernelBTFIsChecked(t *testing.T) {
 	}{
 		"BTF":             {types, nil, ""},
 		"in ELF":          {wholeFile, nil, ""},
-		"damaged":         {object.once[".BTF"].data, LibbpfErrnoFormat, "2147483648 bytes"},
+		"damaged":         {object.byName[".BTF"].data, LibbpfErrnoFormat, "2147483648 bytes"},
 		"damaged in ELF":  {object.data, LibbpfErrnoFormat, "2147483648 bytes"},
 		"ELF without BTF": {bytes.ReplaceAll(wholeFile, []byte(".BTF\x00"), []byte(".XTF\x00")), syscall.ENODATA, "no section .BTF"},
 		"text":            {[]byte(strings.Repeat("text", 10)), LibbpfErrnoFormat, "not BTF"},

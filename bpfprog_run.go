@@ -63,9 +63,9 @@ func (b *runBuffer) bytes() *C.char {
 	return bytesC(b.data)
 }
 
-// took sets an output's length to the size that the kernel reports in needed. If the buffer was too small for that, it
-// sets size to needed and returns an error.
-func (b *runBuffer) took(needed C.__u32, data *[]byte, size *uint32) error {
+// setResult sets an output's length to the size that the kernel reports in needed. If the buffer was too small for
+// that, it sets size to needed and returns an error.
+func (b *runBuffer) setResult(needed C.__u32, data *[]byte, size *uint32) error {
 	if b.size == 0 {
 		return nil
 	}
@@ -119,9 +119,9 @@ func (p *BPFProg) Run(opts *RunOpts) error {
 	opts.RetVal = uint32(c.retval)
 	opts.Duration = time.Duration(c.duration)
 	// The kernel writes the context only if the data had room.
-	if short := dataOut.took(c.data_size_out, &opts.DataOut, &opts.DataSizeOut); short != nil {
+	if short := dataOut.setResult(c.data_size_out, &opts.DataOut, &opts.DataSizeOut); short != nil {
 		err = short
-	} else if short := ctxOut.took(c.ctx_size_out, &opts.CtxOut, &opts.CtxSizeOut); short != nil {
+	} else if short := ctxOut.setResult(c.ctx_size_out, &opts.CtxOut, &opts.CtxSizeOut); short != nil {
 		err = short
 	}
 	return failed(err, what)

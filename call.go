@@ -54,7 +54,7 @@ import (
 //  3. feeder.mutex and RingBuffer.mutex; userRing.sending, producing and openMutex
 //  4. reader.reading; then unread.consuming and unread.mutex
 //  5. the guard of a reader; then reader.state
-//  6. object.childMutex, atWork, cpuHotplug.mutex, perfEvents.mutex, logMutex, under which no other lock is
+//  6. object.childMutex, linkedModules, cpuHotplug.mutex, perfEvents.mutex, logMutex, under which no other lock is
 //     taken
 //
 // [object.close] closes the object's children without holding a lock of the object.

@@ -528,14 +528,14 @@ func TestModuleAtWorkIsNotCollected(t *testing.T) {
 		trigger(1)
 		wantSequence(t, events, i, 1)
 	}
-	atWork.mutex.Lock()
+	linkedModules.mutex.Lock()
 	var held []*Module
-	for m, links := range atWork.links {
+	for m, links := range linkedModules.links {
 		if links == 1 {
 			held = append(held, m)
 		}
 	}
-	atWork.mutex.Unlock()
+	linkedModules.mutex.Unlock()
 	if len(held) != 1 {
 		t.Fatalf("%d modules are at work", len(held))
 	}

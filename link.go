@@ -145,9 +145,9 @@ func (m *Module) newLink(c *C.struct_bpf_link, prog *BPFProg, linkType LinkType,
 
 func (m *Module) own(handle *link, prog *BPFProg, linkType LinkType) (*BPFLink, error) {
 	handle.setProgram(prog)
-	atWork.add(m, 1)
+	linkedModules.add(m, 1)
 	if err := m.in().adopt(handle); err != nil {
-		atWork.add(m, -1)
+		linkedModules.add(m, -1)
 		handle.close()
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (l *BPFLink) Destroy() error {
 	destroyed, err := l.in().destroy()
 	if destroyed {
 		l.module.in().disown(l.handle)
-		atWork.add(l.module, -1)
+		linkedModules.add(l.module, -1)
 	}
 	return failedf(err, "destroy link to %q", l.in().name)
 }
@@ -170,13 +170,13 @@ func (l *BPFLink) Destroy() error {
 // DestroyLegacy is [BPFLink.Destroy] for links of [BPFProg.AttachCgroupLegacy]. For other links, it returns an error.
 // The link's own type is compared, not linkType.
 func (l *BPFLink) DestroyLegacy(linkType LinkType) error {
-	if l.in().open() && l.linkType != CgroupLegacy {
+	if l.in().isOpen() && l.linkType != CgroupLegacy {
 		return failedf(fmt.Errorf("it is no legacy link: %w", syscall.EINVAL), "destroy link to %q", l.in().name)
 	}
 	return l.Destroy()
 }
 
-func (l *link) open() bool {
+func (l *link) isOpen() bool {
 	if l.enter() != nil {
 		return false
 	}
@@ -184,8 +184,8 @@ func (l *link) open() bool {
 	return true
 }
 
-// useLink starts a call that needs libbpf's link. If it returns nil, the caller must call exit.
-func (l *link) useLink() error {
+// enterLink starts a call that needs libbpf's link. If it returns nil, the caller must call exit.
+func (l *link) enterLink() error {
 	if err := l.enter(); err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ var errNoLink = fmt.Errorf("the program is attached without a link: %w", errors.
 //
 // Implements: bpf_link__fd
 func (l *BPFLink) FileDescriptor() int {
-	if l.in().useLink() != nil {
+	if l.in().enterLink() != nil {
 		return -1
 	}
 	defer l.in().exit()
@@ -244,7 +244,7 @@ func (l *BPFLink) Unpin() error {
 //
 // Implements: bpf_link__pin_path
 func (l *BPFLink) PinPath() string {
-	if l.in().useLink() != nil {
+	if l.in().enterLink() != nil {
 		return ""
 	}
 	defer l.in().exit()
@@ -324,7 +324,7 @@ type BPFLinkReader struct {
 // Implements: bpf_iter_create
 func (l *BPFLink) Reader() (*BPFLinkReader, error) {
 	what := fmt.Sprintf("read from link to %q", l.in().name)
-	if err := l.in().useLink(); err != nil {
+	if err := l.in().enterLink(); err != nil {
 		return nil, failed(err, what)
 	}
 	defer l.in().exit()

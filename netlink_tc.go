@@ -164,7 +164,7 @@ func (hook *TcHook) Attach(tcOpts *TcOpts) error {
 // Implements: bpf_tc_detach
 func (hook *TcHook) Detach(tcOpts *TcOpts) error {
 	return hook.changeProgram(tcOpts, "detach a program from", func(c *C.struct_bpf_tc_opts) error {
-		if err := tcOpts.identify(); err != nil {
+		if err := tcOpts.checkIdentity(); err != nil {
 			return err
 		}
 		return codeOf(C.bpf_tc_detach(&hook.c, c))
@@ -178,7 +178,7 @@ func (hook *TcHook) Detach(tcOpts *TcOpts) error {
 // Implements: bpf_tc_query
 func (hook *TcHook) Query(tcOpts *TcOpts) error {
 	return hook.changeProgram(tcOpts, "query", func(c *C.struct_bpf_tc_opts) error {
-		if err := tcOpts.identify(); err != nil {
+		if err := tcOpts.checkIdentity(); err != nil {
 			return err
 		}
 		return tcOpts.complete(C.bpf_tc_query(&hook.c, c), c)
@@ -194,8 +194,8 @@ func (opts *TcOpts) complete(result C.int, c *C.struct_bpf_tc_opts) error {
 	return nil
 }
 
-// identify returns an error unless the options identify one program.
-func (opts *TcOpts) identify() error {
+// checkIdentity returns an error unless the options identify one program.
+func (opts *TcOpts) checkIdentity() error {
 	if opts.Handle == 0 || opts.Priority == 0 {
 		return fmt.Errorf("handle %#x and priority %d must not be 0: %w", opts.Handle, opts.Priority, syscall.EINVAL)
 	}
@@ -219,14 +219,14 @@ func (hook *TcHook) changeProgram(opts *TcOpts, verb string, call func(*C.struct
 		c.handle, c.priority = C.__u32(opts.Handle), C.__u32(opts.Priority)
 		err := call(c)
 		if err == syscall.EINVAL {
-			return because(hook.wrong(), err)
+			return because(hook.missingSetting(), err)
 		}
 		return err
 	})
 }
 
-// wrong returns which setting of the hook is missing or invalid, or "".
-func (hook *TcHook) wrong() string {
+// missingSetting returns which setting of the hook is missing or invalid, or "".
+func (hook *TcHook) missingSetting() string {
 	point := TcAttachPoint(hook.c.attach_point)
 	switch {
 	case hook.c.ifindex <= 0:

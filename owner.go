@@ -23,7 +23,7 @@ import (
 //   - Handles refer to their module and thereby keep it alive: [BPFMap], [BPFProg], [BPFLink], the readers and
 //     buffers.
 //   - Links and feeders continue to work when the user has dropped all handles, so they keep the module alive
-//     themselves: links by an entry in atWork, a feeder by its goroutine, which refers to the module.
+//     themselves: links by an entry in linkedModules, a feeder by its goroutine, which refers to the module.
 
 // An object owns the C side of a module.
 type object struct {
@@ -134,16 +134,16 @@ func (o *object) links() []*link {
 	return list
 }
 
-// atWork keeps modules alive whose programs are attached, and counts their links. Attached programs continue to
+// linkedModules keeps modules alive whose programs are attached, and counts their links. Attached programs continue to
 // run when the user has dropped the module, so the garbage collector must not close it.
-var atWork = modulesAtWork{links: make(map[*Module]int)}
+var linkedModules = moduleLinks{links: make(map[*Module]int)}
 
-type modulesAtWork struct {
+type moduleLinks struct {
 	mutex sync.Mutex
 	links map[*Module]int
 }
 
-func (w *modulesAtWork) add(m *Module, links int) {
+func (w *moduleLinks) add(m *Module, links int) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if w.links[m] += links; w.links[m] <= 0 {
@@ -151,7 +151,7 @@ func (w *modulesAtWork) add(m *Module, links int) {
 	}
 }
 
-func (w *modulesAtWork) remove(m *Module) {
+func (w *moduleLinks) remove(m *Module) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	delete(w.links, m)
