@@ -58,12 +58,12 @@ func (p *BPFProg) attachToFile() (c *C.struct_bpf_link, ok bool, err error) {
 	return c, true, err
 }
 
-// AttachUprobe attaches the program to the function at an offset in the executable or library at path. If pid
-// is -1, it attaches in all processes, if pid is 0, in the calling process, and otherwise in the process pid.
+// AttachUprobe attaches the program to the function at a file offset of the executable or library at path. If pid is
+// -1, it attaches in all processes; if pid is 0, in the calling process; otherwise, in the process pid.
 //
-// A path without a slash is a file name, which is searched as libbpf does. A library (its name ends in ".so" or
-// contains ".so.") is searched in the folders of LD_LIBRARY_PATH and of the system's libraries; an executable
-// in the folders of PATH, in /usr/bin and in /usr/sbin. A relative path with a slash starts at the working
+// A path without a slash is the name of a file that is searched for, as libbpf does. A library, whose name ends in
+// ".so" or contains ".so.", is searched for in the folders of LD_LIBRARY_PATH and of the system's libraries; an
+// executable in the folders of PATH, in /usr/bin and in /usr/sbin. A relative path with a slash starts at the working
 // directory.
 //
 // Implements: bpf_program__attach_uprobe, bpf_program__attach_uprobe_opts
@@ -96,7 +96,7 @@ func (p *BPFProg) AttachURetprobeWithOpts(pid int, path string, offset uint64, c
 
 // UprobeOpts are options of [BPFProg.AttachUprobeOpts] (struct bpf_uprobe_opts).
 type UprobeOpts struct {
-	FuncName     string          // function from whose start the offset counts; "name@VERSION" in a library
+	FuncName     string          // function from whose start the offset counts; may be "name@VERSION" in a library
 	RefCtrOffset uint64          // file offset of a static tracepoint's semaphore, incremented while attached
 	Cookie       uint64          // returned by bpf_get_attach_cookie() in the program (Linux 5.15)
 	Retprobe     bool            // attach to the function's return
@@ -106,10 +106,10 @@ type UprobeOpts struct {
 // AttachUprobeOpts is AttachUprobe with options: a function's name, a cookie, how the probe is created.
 //
 // A function name is looked up as libbpf 1.7 does: in .dynsym, then in .symtab, of the file at path. A path
-// "ARCHIVE!/FILE" names a file that is stored uncompressed in a zip archive. The file is read, not mapped, so
-// that a process that can write to the file can't harm this one. For a damaged file or a name that several
-// functions have, the error is [LibbpfErrnoFormat] (errors.Is), for a name that isn't there syscall.ENOENT, and
-// for a file of which more than 1 GiB would have to be read syscall.EFBIG.
+// "ARCHIVE!/FILE" names a file that is stored uncompressed in a zip archive. The file is read, not mapped, so that a
+// process that can write to the file can't harm this one. If the file is damaged, or if several functions have the
+// name, the error is [LibbpfErrnoFormat] (errors.Is). If no function has the name, it is syscall.ENOENT. If more than
+// 1 GiB of the file would have to be read, it is syscall.EFBIG.
 //
 // Implements: bpf_program__attach_uprobe_opts
 func (p *BPFProg) AttachUprobeOpts(pid int, path string, offset uint64, opts UprobeOpts) (*BPFLink, error) {
@@ -165,10 +165,10 @@ func uprobeType(isReturn bool) LinkType {
 	return Uprobe
 }
 
-// AttachUprobeMulti attaches the program, of a section "uprobe.multi", to the functions at several offsets of
-// the executable or library at path at once. cookies are empty or one for each offset; bpf_get_attach_cookie()
-// returns them in the program. pid and path are as for [BPFProg.AttachUprobe]. It needs libbpf 1.3 and Linux
-// 6.6.
+// AttachUprobeMulti attaches the program, of a section "uprobe.multi", to the functions at several offsets of the
+// executable or library at path at once. cookies is empty or has a cookie for each offset, which
+// bpf_get_attach_cookie() returns in the program. pid and path are as for [BPFProg.AttachUprobe]. It needs libbpf 1.3
+// and Linux 6.6.
 //
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMulti(pid int, path string, offsets, cookies []uint64) (*BPFLink, error) {
@@ -200,11 +200,12 @@ type UprobeMultiOpts struct {
 	Session bool
 }
 
-// AttachUprobeMultiOpts is AttachUprobeMulti with options. If pattern isn't empty, it attaches to the functions
-// whose names match it, where * matches any characters and ? matches one. If it is empty, it attaches to the
-// functions in opts. Names are looked up as by [BPFProg.AttachUprobeOpts]. A pattern is compared with the names
-// in .symtab or, if none of these matches, with those in .dynsym. For more than 1,048,576 functions, the error
-// is syscall.E2BIG (errors.Is).
+// AttachUprobeMultiOpts is AttachUprobeMulti with options. If pattern isn't empty, it attaches to the functions whose
+// names match it, where * matches any characters and ? matches one. If it is empty, it attaches to the functions in
+// opts. A pattern is compared with the names in .symtab or, if none of these matches, with those in .dynsym. The names
+// in opts are looked up in both tables; if several functions have a name, the error is syscall.ESRCH (errors.Is). For
+// more than 1,048,576 functions, the error is syscall.E2BIG. Damaged and large files are treated as by
+// [BPFProg.AttachUprobeOpts].
 //
 // Implements: bpf_program__attach_uprobe_multi
 func (p *BPFProg) AttachUprobeMultiOpts(pid int, path, pattern string, opts UprobeMultiOpts) (*BPFLink, error) {
@@ -272,8 +273,8 @@ func targetProcess(pid int) (C.pid_t, error) {
 	return C.pid_t(n), err
 }
 
-// targetPath returns the path of the executable or library to attach to. It searches names without a slash
-// itself, because bpf_program__attach_uprobe_multi() of libbpf 1.7 does so only if it gets a pattern.
+// targetPath returns the path of the executable or library to attach to. It searches for names without a slash itself,
+// because bpf_program__attach_uprobe_multi() of libbpf 1.7 does so only if it gets a pattern.
 func targetPath(path string) (string, error) {
 	switch {
 	case path == "":

@@ -46,8 +46,8 @@ func (flags MapFlag) forElement() C.__u64 {
 }
 
 // CalcMapValueSize returns the size in bytes of the memory that an element operation reads or writes for a value. For
-// per-CPU maps, that is the value's size rounded up to 8, times the number of possible CPUs; for others, the value's
-// size.
+// per-CPU maps, that is the value's size rounded up to a multiple of 8, times the number of possible CPUs; for other
+// maps, it is the value's size.
 func CalcMapValueSize(valueSize int, mapType MapType) (int, error) {
 	if valueSize <= 0 {
 		return 0, fmt.Errorf("value size must be greater than 0, not %d: %w", valueSize, syscall.EINVAL)
@@ -64,7 +64,7 @@ func CalcMapValueSize(valueSize int, mapType MapType) (int, error) {
 }
 
 // LookupAndDeleteElem copies the value of key to value, of valueSize bytes, and removes the key. valueSize must be the
-// result of [CalcMapValueSize]. Queues and stacks have no keys: pass nil.
+// result of [CalcMapValueSize]. Queues and stacks have no keys: pass nil as key.
 //
 // Implements: bpf_map__lookup_and_delete_elem
 func (m *BPFMap) LookupAndDeleteElem(key, value unsafe.Pointer, valueSize uint64, flags MapFlag) error {
@@ -81,7 +81,7 @@ func (m *BPFMap) LookupAndDeleteElem(key, value unsafe.Pointer, valueSize uint64
 }
 
 // LookupAndDeleteElem copies the value of key to value, which must have room for as many bytes as [CalcMapValueSize]
-// returns, and removes the key. Queues and stacks have no keys: pass nil.
+// returns, and removes the key. Queues and stacks have no keys: pass nil as key.
 //
 // Implements: bpf_map_lookup_and_delete_elem
 func (m *BPFMapLow) LookupAndDeleteElem(key, value unsafe.Pointer) error {
@@ -277,7 +277,7 @@ func (e *elements) GetNextKey(key unsafe.Pointer, nextKey unsafe.Pointer) error 
 var errNotCreated = fmt.Errorf("map is not created, load the object first: %w", syscall.ENOENT)
 
 // GetValueAndDeleteKey returns a copy of the value of key and removes the key. Queues and stacks have no keys: pass
-// nil.
+// nil as key.
 //
 // Implements: bpf_map_lookup_and_delete_elem
 func (e *elements) GetValueAndDeleteKey(key unsafe.Pointer) ([]byte, error) {
@@ -304,7 +304,7 @@ func (e *elements) GetValueAndDeleteKeyFlags(key unsafe.Pointer, flags MapFlag) 
 
 // GetValueBatch reads up to count elements in one system call. It writes their keys to keys, which must have room for
 // count keys, and returns their values and the number of elements. The first call passes nil as startKey; each further
-// call passes the position that the call before has written to nextKey. startKey and nextKey point to memory of the
+// call passes the position that the previous call has written to nextKey. startKey and nextKey point to memory of the
 // key's size, or of 4 bytes if keys are smaller.
 //
 // A call may return fewer than count elements although more follow. Continue until the error is syscall.ENOENT
@@ -337,7 +337,7 @@ func (e *elements) lookupBatch(what string, keys, startKey, nextKey unsafe.Point
 		if err != nil {
 			return err
 		}
-		// A batch has never more elements than the map.
+		// A batch never has more elements than the map has room for.
 		n := C.__u32(min(count, e.maxEntries))
 		values := make([]byte, size*int(n))
 		err = codeOf(call(bytesC(values), &n))
@@ -398,8 +398,8 @@ func (e *elements) changeBatch(what string, n *C.__u32, partial error, call func
 	return uint32(*n), nil
 }
 
-// use runs operation on the elements of a created map, and allows other calls at the same time. what describes the
-// operation, such as "look up in". The text of an error is built only if there is one.
+// use runs operation on the elements of a created map, as a shared call. The string what describes the operation, such
+// as "look up in". The text of an error is built only if there is one.
 func (e *elements) use(what string, operation func() error) error {
 	if err := e.guard.enter(); err != nil {
 		return failedf(err, "%s map %q", what, e.Name())

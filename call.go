@@ -20,7 +20,7 @@ import (
 
 // How libbpf is called.
 //
-// A method that calls libbpf has four parts:
+// A method that calls libbpf has four parts. An example, shortened:
 //
 //	func (p *BPFProg) SetExpectedAttachType(attachType BPFAttachType) error {
 //		what := fmt.Sprintf("set attach type of program %q to %v", p.Name(), attachType)
@@ -31,14 +31,14 @@ import (
 //
 //   - in returns the owner of the C memory. For a nil or zero handle it returns an owner that is closed, so
 //     methods need no check for nil.
-//   - The owner's guard keeps the C memory from being freed during the call. use and get allow other calls at
-//     the same time, change does not. Once the owner is closed, use and change return os.ErrClosed, and get
-//     returns the zero value.
+//   - The owner's guard keeps the C memory from being freed during the call. use and get are for shared calls: several
+//     may run at the same time. change is for exclusive calls: no other call on the same owner runs meanwhile. Once
+//     the owner is closed, use and change return os.ErrClosed, and get returns the zero value.
 //   - codeOf turns a negative result of libbpf into a Go error. pointerError does so for a function that
 //     returned NULL: it takes errno, which is cgo's second result and is read in the statement that calls C.
-//   - what names the operation and its object. failed puts it before an error. watched, which change uses, also
-//     adds the warnings that libbpf printed during the call. It is for calls that may print: open, load,
-//     attach, create.
+//   - The string what names the operation and its object. failed puts it before an error. watched, which change uses,
+//     also adds the warnings that libbpf printed during the call. It is for calls that may print: open, load, attach,
+//     create.
 //
 // C receives the user's memory as a *C.char, never as an unsafe.Pointer: for an unsafe.Pointer, cgo checks the
 // whole allocation and panics if it contains a Go pointer. cString copies a string; the caller frees the copy.
@@ -47,7 +47,7 @@ import (
 // A guard keeps C memory or file descriptors open while calls use them: a call holds the guard's mutex, so
 // closing waits for the call. A closed guard refuses calls with os.ErrClosed, and so does a nil one.
 //
-// The order of locks: a goroutine that holds a lock takes only locks that come later in this list.
+// The order of locks: a goroutine that has locked one of these takes only locks that come later in the list.
 //
 //  1. the guard of an object or a BPFMapLow; TcHook.mutex
 //  2. the guard of a link or of a user ring
@@ -63,8 +63,7 @@ type guard struct {
 	closed bool
 }
 
-// enter starts a call that allows other calls at the same time. If enter returns nil, the caller must call
-// exit.
+// enter starts a shared call. If it returns nil, the caller must call exit after the call.
 func (g *guard) enter() error {
 	if g == nil {
 		return os.ErrClosed
@@ -79,7 +78,7 @@ func (g *guard) enter() error {
 
 func (g *guard) exit() { g.mutex.RUnlock() }
 
-// lock starts a call that excludes all other calls. If lock returns nil, the caller must call unlock.
+// lock starts an exclusive call. If it returns nil, the caller must call unlock after the call.
 func (g *guard) lock() error {
 	if g == nil {
 		return os.ErrClosed
@@ -94,7 +93,7 @@ func (g *guard) lock() error {
 
 func (g *guard) unlock() { g.mutex.Unlock() }
 
-// use runs call, and allows other calls at the same time. what names the operation in the error.
+// use runs call as a shared call. The string what names the operation in the error.
 func (g *guard) use(what string, call func() error) error {
 	if err := g.enter(); err != nil {
 		return failed(err, what)
@@ -103,7 +102,7 @@ func (g *guard) use(what string, call func() error) error {
 	return failed(call(), what)
 }
 
-// change runs call, a call of libbpf, and excludes all other calls. Its error contains libbpf's warnings.
+// change runs call, which calls libbpf, as an exclusive call. Its error contains libbpf's warnings.
 func (g *guard) change(what string, call func() error) error {
 	if err := g.lock(); err != nil {
 		return failed(err, what)
@@ -112,7 +111,8 @@ func (g *guard) change(what string, call func() error) error {
 	return watched(what, call)
 }
 
-// get returns the result of property, which reads guarded memory, or the zero value once the guard is closed.
+// get returns the result of property, which reads guarded memory, as a shared call. Once the guard is closed, it
+// returns the zero value.
 func get[T any](g *guard, property func() T) (value T) {
 	if g.enter() != nil {
 		return value
@@ -127,9 +127,9 @@ type watch struct {
 	panicked any
 }
 
-// watched runs call, which calls libbpf. If it fails, the error contains what, the name of the operation, and
-// the warnings that libbpf printed. It is for calls that may print: open, load, attach, create. call must read
-// errno itself: it is lost when call returns.
+// watched runs call, which calls libbpf. The error of call is returned with the name of the operation, what, and the
+// warnings that libbpf printed. watched is for calls that may print: open, load, attach, create. call must read errno
+// itself, because errno is lost when call returns.
 func watched(what string, call func() error) error {
 	s := currentSink()
 	leaveMemlockLimit()

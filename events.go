@@ -1206,7 +1206,7 @@ func (fr *feeder) poll(keep any, interval time.Duration) {
 	}
 }
 
-// start runs a feed. Meanwhile it keeps keep alive: the feed's module, or the buffer with all modules.
+// start runs a feed. Meanwhile it keeps the value keep alive: the feed's module, or the buffer with all modules.
 func (fr *feeder) start(keep any, f *feed) {
 	f.reader.setInterval(fr.interval)
 	fr.run(keep, f.run)

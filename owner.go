@@ -41,8 +41,9 @@ type object struct {
 	// relocatesTypes is true if there are CO-RE relocations.
 	relocatesTypes bool
 
-	childMutex sync.Mutex // of children and closing
-	// children are in the order of their creation. Once closing is true, there are none and none is added.
+	childMutex sync.Mutex // protects children and closing
+	// children are in the order of their creation. closing is true once the object is being closed: there are no
+	// children then, and none can be added.
 	children []child
 	closing  bool
 
@@ -112,7 +113,7 @@ func (o *object) adopt(c child) error {
 	return nil
 }
 
-// disown removes a child that was closed.
+// disown removes a child that was closed by its own Close.
 func (o *object) disown(c child) {
 	o.childMutex.Lock()
 	defer o.childMutex.Unlock()

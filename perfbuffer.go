@@ -34,7 +34,7 @@ import (
 // A buffer that waits blocks no thread. All methods may be called from several goroutines. [PerfReader] also reports
 // an event's CPU.
 type PerfBuffer struct {
-	module *Module
+	module *Module // keeps the module alive, used for nothing else
 	feeder *feeder
 }
 
@@ -268,8 +268,9 @@ func (r *PerfReader) ReadInto(record *PerfRecord) error {
 	}
 }
 
-// ReadBatch waits like Read, then fills records with the events that were read from one CPU's buffer at once, and
-// returns their number. The caller must not write to the events. Their memory is reused by the next call that reads.
+// ReadBatch waits like Read. It then fills records with present events of one CPU, as many as it takes from the buffer
+// at once, and returns their number. The caller must not write to the events. Their memory is reused by the next call
+// that reads.
 func (r *PerfReader) ReadBatch(records []PerfRecord) (int, error) {
 	defer runtime.KeepAlive(r)
 	if len(records) == 0 {
@@ -467,7 +468,7 @@ func (r *PerfReader) Buffer(index int) (memory []byte, err error) {
 }
 
 // lend maps the memory of a perf event a second time, because libbpf unmaps its own mapping when the reader is closed.
-// Until then, the reader keeps keep alive: the reader belongs to an object, which is reachable while it is open.
+// Until then, the reader keeps the value keep alive: the reader belongs to an object, which is reachable while it is open.
 func (r *reader) lend(index, fd, size int, keep any) ([]byte, syscall.Errno) {
 	r.state.Lock()
 	defer r.state.Unlock()

@@ -25,18 +25,17 @@ import (
 // slice shares its memory with up to 64 KiB of other records, so copy a record that is kept for long.
 //
 // Records arrive in the order of the ring. A slow receiver loses none: the ring fills up, and the BPF program can't
-// reserve room in it. Up to some kilobytes of records are buffered in the process. Records that the channel hasn't
-// taken when Stop is called are left to the next reader of the same [BPFMap]; [NewRingBufReader] describes their
-// order.
+// reserve room in it. A few kilobytes of records may be buffered in the process. Records that the channel hasn't taken
+// when Stop is called are left to the next reader of the same [BPFMap]; [NewRingBufReader] describes their order.
 //
 // Each map has its own goroutine, so a channel that nobody receives from doesn't block the others. A buffer that waits
 // blocks no thread. All methods may be called from several goroutines.
 type RingBuffer struct {
-	module *Module
+	module *Module // keeps the module alive, used for nothing else
 	feeder *feeder
 
 	mutex sync.Mutex
-	// added keeps the modules of further rings alive as long as the buffer.
+	// added exists only to keep the modules of further rings alive as long as the buffer.
 	added []*Module
 }
 
@@ -269,8 +268,9 @@ func (r *RingBufReader) ReadInto(record *Record) error {
 	}
 }
 
-// ReadBatch waits like Read, then fills records with the records that were read from one map at once, and returns
-// their number. The caller must not write to them. Their memory is reused by the next call that reads.
+// ReadBatch waits like Read. It then fills records with present records of one map, as many as it takes from the ring
+// at once, and returns their number. The caller must not write to them. Their memory is reused by the next call that
+// reads.
 func (r *RingBufReader) ReadBatch(records []Record) (int, error) {
 	defer runtime.KeepAlive(r)
 	if len(records) == 0 {
@@ -461,7 +461,7 @@ func (r *Ring) Size() (uint64, error) {
 	return r.use("ring__size", func(c *C.struct_ring) uint64 { return uint64(C.ring__size(c)) })
 }
 
-// use runs call, which calls a function that needs libbpf 1.3. It allows other calls at the same time.
+// use runs call, which calls a function that needs libbpf 1.3, as a shared call of the reader's guard.
 func (r *Ring) use(function string, call func(*C.struct_ring) uint64) (value uint64, err error) {
 	defer runtime.KeepAlive(r)
 	reader := r.in().in()

@@ -35,7 +35,7 @@ var ErrNoSpace error = syscall.ENOSPC
 // UserRingBuffer at a time. All its methods may be called from several goroutines. After Close, they return
 // os.ErrClosed (errors.Is); closing the module closes the buffer.
 type UserRingBuffer struct {
-	module *Module
+	module *Module // keeps the module alive, used for nothing else
 	ring   *userRing
 	// samples is the channel whose samples Start sends, or nil.
 	samples chan []byte
@@ -255,7 +255,7 @@ func (ring *userRing) writeSome(samples [][]byte) (int, error) {
 //
 // A sample must be used by one goroutine at a time.
 type Sample struct {
-	buffer      *UserRingBuffer // keeps its module alive
+	buffer      *UserRingBuffer // keeps the buffer's module alive, used for nothing else
 	ring        *userRing
 	reservation *reservation
 	data        []byte
