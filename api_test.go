@@ -77,7 +77,7 @@ func TestImplementsLines(t *testing.T) {
 			versions := askedVersions(f)
 			for name, asked := range versions {
 				if strings.ContainsAny(name, ". ") {
-					continue // an option, or a use of a function, of which libbpf.map doesn't tell
+					continue // an option, or one way to use a function, which libbpf.map doesn't list
 				}
 				if asked[0] > newest[0] || asked[0] == newest[0] && asked[1] > newest[1] {
 					continue // the libbpf in build/ is older than the function

@@ -235,7 +235,7 @@ type uprobeForm struct {
 	attach        func(prog *BPFProg, pid int, path string) (*BPFLink, error)
 }
 
-// uprobeForms returns those that can be tried here, for functions of the C library.
+// uprobeForms returns the forms that can be tested on this kernel, for functions of the C library.
 func uprobeForms(t *testing.T) []uprobeForm {
 	t.Helper()
 	_, offset := libcFunction(t, "epoll_create1")
@@ -777,7 +777,7 @@ func TestAttachXDPLegacy(t *testing.T) {
 	})
 }
 
-// A program that isn't loaded leaves what is there as it is.
+// Attaching or detaching a program that isn't loaded changes nothing at the hook.
 func TestNotLoadedTouchesNothing(t *testing.T) {
 	cgroup := ownCgroup(t)
 	dir, err := os.Open(cgroup)
@@ -958,7 +958,7 @@ func sendThrough(t *testing.T, sockets *BPFMap) {
 	}
 }
 
-// What takes a cookie gives it to its program.
+// Each way to attach that takes a cookie passes it to its program.
 func TestAttachCookies(t *testing.T) {
 	needTracefs(t)
 	m := loadAttach(t, "on_tracepoint")

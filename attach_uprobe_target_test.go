@@ -85,8 +85,8 @@ func usdtProbe(strings string) string {
 	return string(b) + strings
 }
 
-// buildTarget returns a small executable with functions, versions of them, and a static tracepoint. Its notes end with
-// the file, at the end of a page: who reads on dies.
+// buildTarget returns a small executable with functions, versions of them, and a static tracepoint. Its notes end at
+// the end of the file and of a page: reading beyond them ends the process.
 func buildTarget(spec targetSpec) []byte {
 	if spec.notes == nil {
 		spec.notes = append(usdtNote(usdtProbe("test\x00other\x00\x00")), usdtNote(usdtProbe("test\x00probe\x00"+targetArguments+"\x00"))...)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openParts opens the object with all parts, none of which the load creates but those that are named.
+// openParts opens the object that has all kinds of maps. The load creates only the named ones.
 func openParts(t *testing.T, parts ...string) *Module {
 	t.Helper()
 	needBPF(t)

@@ -244,7 +244,7 @@ func (m *keyedMap) fill(t *testing.T, n uint32) {
 	}
 }
 
-// withKeyedMaps runs a test with a map of each type. An LRU map holds fewer elements than it has room for.
+// withKeyedMaps runs a test with a map of each type. An LRU map removes elements before it is full.
 func withKeyedMaps(t *testing.T, room int, test func(*testing.T, *keyedMap)) {
 	needBPF(t)
 	for mapType, flags := range map[MapType]uint32{
@@ -589,7 +589,7 @@ func TestMapsWithoutKeys(t *testing.T) {
 				}
 			}
 			wantErr(t, m.UpdateElem(make([]byte, 1), value8(7), 0), syscall.EINVAL, "key of 1 bytes")
-			// What is passed as a key is somebody's mistake.
+			// A map without keys refuses a key.
 			key, value := uint32(1), uint64(7)
 			wantErr(t, m.Update(unsafe.Pointer(&key), unsafe.Pointer(&value)), syscall.EINVAL, "keyless", "has no keys")
 			wantErr(t, m.DeleteKey(unsafe.Pointer(&key)), syscall.EINVAL, "keyless", "has no keys")
@@ -657,7 +657,7 @@ func TestMapBatches(t *testing.T) {
 	}
 	wantErr(t, err, syscall.ENOENT, "numbers")
 
-	// A batch that goes beyond what is there or fits tells how far it came.
+	// A batch that contains a missing key, or more elements than fit, returns how many were done.
 	if _, err := numbers.UpdateBatch(unsafe.Pointer(&keys[0]), unsafe.Pointer(&values[0]), 10); err != nil {
 		t.Fatal(err)
 	}

@@ -183,7 +183,7 @@ func (d damagedObject) setMapType(name string, mapType MapType) {
 	d.put(d.btf.word(pointer, 8), 20, uint32(mapType))
 }
 
-// newBTF makes BTF of types, each of which is words.
+// newBTF makes BTF of types, each of which consists of 32-bit words.
 func newBTF(types ...[]uint32) []byte {
 	var words []byte
 	for _, t := range types {

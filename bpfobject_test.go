@@ -712,7 +712,7 @@ func TestLargeFiles(t *testing.T) {
 		}
 		wantErr(t, err, want, path)
 	}
-	// A compressed file may be much smaller than what it holds.
+	// A compressed file may be much smaller than its content.
 	var zipped bytes.Buffer
 	w := gzip.NewWriter(&zipped)
 	line := bytes.Repeat([]byte("CONFIG_X=y\n"), 1<<16)

@@ -15,7 +15,7 @@ func failNextRead(r *reader) {
 	r.sources()[0].err = -5 // EIO
 }
 
-// An error of polling closes all channels, and Err tells it, also after Close.
+// An error of polling closes all channels, and Err returns it, also after Close.
 func TestPollingFails(t *testing.T) {
 	t.Run("ring buffer", func(t *testing.T) {
 		m := loadMain(t)
@@ -169,7 +169,7 @@ func TestUserRingBufferStartAfterClose(t *testing.T) {
 	}
 }
 
-// What Error gives is the first error since it was called the last time, not what came of it.
+// Error returns the first error since its last call, not a later one.
 func TestUserRingBufferKeepsTheFirstError(t *testing.T) {
 	m := loadEvents(t)
 	samples := make(chan []byte)

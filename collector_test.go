@@ -47,9 +47,9 @@ func collecting(send func()) (stop func()) {
 	}
 }
 
-// A call holds its handle, and the handle its module, until it returns: the garbage collector closes neither
-// while a call waits, or runs a function of the caller's. Nothing else holds the module here: the program is
-// attached by a pin.
+// A call keeps its handle alive until it returns, and the handle its module: the garbage collector closes neither
+// while a call waits or runs the caller's function. Nothing else keeps the module alive here: the program is attached
+// by a pin.
 func TestCallsHoldTheirModule(t *testing.T) {
 	needTracefs(t)
 	dir := bpffs(t)
@@ -109,7 +109,7 @@ func TestCallsHoldTheirModule(t *testing.T) {
 		name, object, program string
 		// sent is how many events there are before the call.
 		sent int
-		// prepare returns the call, which holds a handle that is used no more afterwards.
+		// prepare returns the call. It is the last use of its handle.
 		prepare func(*testing.T, *Module) func() error
 	}
 	ofPerfReader := func(method string, sent int, call func(*PerfReader) error) test {
@@ -345,7 +345,7 @@ func fullUserRing(t *testing.T, m *Module) *UserRingBuffer {
 	return rb
 }
 
-// The output of an iterator goes on when nobody holds its link, and when the module is closed.
+// The output of an iterator continues when its link is dropped, and when the module is closed.
 func TestLinkReaderOutlivesItsLink(t *testing.T) {
 	needBPF(t)
 	reader := func() *BPFLinkReader {
@@ -379,8 +379,8 @@ func TestLinkReaderOutlivesItsLink(t *testing.T) {
 	}
 }
 
-// What Buffer returns is the kernel's until the reader is closed, also if nobody holds the reader meanwhile,
-// and can be touched for ever.
+// The memory that Buffer returns is the kernel's until the reader is closed, also if the reader was dropped, and can
+// be read and written for ever.
 func TestPerfBufferMemoryStays(t *testing.T) {
 	needTracefs(t)
 	path := filepath.Join(bpffs(t), "link")

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A wideCall hands a number of more than 32 bits to the library, of which the lower 32 would do.
+// A wideCall passes a number of more than 32 bits to the library. Its lower 32 bits would be valid.
 type wideCall struct {
 	want error
 	call func() error

@@ -147,8 +147,8 @@ func (h *handles) arguments(method reflect.Value) []reflect.Value {
 	return args
 }
 
-// Every method of every type, after the module was closed: those that can say so return
-// os.ErrClosed, none crashes.
+// After the module was closed, every method of every type that returns an error returns os.ErrClosed, and none
+// crashes.
 func TestEveryMethodAfterClose(t *testing.T) {
 	// These end what has ended already, or report how it ended, or never had an error to give.
 	fine := []string{
@@ -497,7 +497,7 @@ func TestDroppedModulesAreClosed(t *testing.T) {
 	})
 }
 
-// What is at work goes on when nobody holds the module any more.
+// Links and buffers continue to work when the module was dropped.
 func TestModuleAtWorkIsNotCollected(t *testing.T) {
 	needTracefs(t)
 	events := make(chan []byte)
@@ -542,7 +542,7 @@ func TestModuleAtWorkIsNotCollected(t *testing.T) {
 	held[0].Close()
 	wantClosed(t, events)
 
-	// Without a link, the polling alone holds it.
+	// Without a link, only the polling keeps the module alive.
 	events = make(chan []byte)
 	feeder := begin(false)
 	for range 10 {
@@ -562,8 +562,8 @@ func TestModuleAtWorkIsNotCollected(t *testing.T) {
 	}
 }
 
-// A buffer that polls rings of another module than its own holds that one, too, and the buffer alone
-// holds it before it polls.
+// A buffer that polls rings of another module than its own keeps that one alive, too. Before it polls, the buffer
+// itself keeps it alive.
 func TestModuleOfAddedRingIsNotCollected(t *testing.T) {
 	needTracefs(t)
 	for _, when := range []string{"before polling", "while polling"} {
@@ -659,7 +659,7 @@ func TestThousandRounds(t *testing.T) {
 	if after := countOpenFiles(); after != before {
 		t.Errorf("%d open descriptors, %d before", after, before)
 	}
-	for runtime.NumGoroutine() > goroutines { // those that have closed their channel are about to end
+	for runtime.NumGoroutine() > goroutines { // goroutines that have closed their channel are about to end
 		runtime.Gosched()
 	}
 	if residentMemoryTells && late > early+1024 {

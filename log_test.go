@@ -291,7 +291,7 @@ func TestLogFromManyGoroutines(t *testing.T) {
 	all.Wait()
 }
 
-// The thread tells whose messages they are: a call whose messages are gathered stays on it.
+// Messages are assigned to a call by the thread, so a call whose messages are collected stays on its thread.
 func TestWatchedCallStaysOnItsThread(t *testing.T) {
 	err := watched("call", func() error {
 		thread := unix.Gettid()

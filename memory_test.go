@@ -162,7 +162,7 @@ func TestFunctionsWithMemoryBesidePointers(t *testing.T) {
 	wantErr(t, hook.Query(&holder.hook), syscall.ENODEV, "query TC hook 1 of network interface 1073741824")
 }
 
-// Keys and values that are fields of somebody's structs.
+// Keys and values may be fields of structs with Go pointers.
 func TestElementsBesidePointers(t *testing.T) {
 	m := loadMain(t)
 	low, err := CreateMap(MapTypeHash, "low", 4, 8, 10, nil)

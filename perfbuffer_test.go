@@ -154,7 +154,7 @@ func TestPerfBufferCountsWhatIsLost(t *testing.T) {
 			if time.Since(begin) > 20*time.Second {
 				t.Fatalf("%d received, %d lost of %d", received, dropped, sent)
 			}
-			// How many are lost, the kernel tells together with the next event that isn't.
+			// The kernel reports the number of lost events together with the next event that isn't lost.
 			trigger(1)
 			sent++
 		}
@@ -541,7 +541,7 @@ func (l *perfTally) keep(record PerfRecord) error {
 	return l.add(record)
 }
 
-// keepOrdered is keep of an event from a channel, which tells neither its CPU nor what was lost there before it.
+// keepOrdered is keep for an event from a channel, whose CPU and preceding losses are unknown.
 func (l *perfTally) keepOrdered(event []byte) error {
 	producer, number, err := parsePerf(event)
 	if err != nil {
@@ -556,15 +556,15 @@ func (l *perfTally) keepOrdered(event []byte) error {
 	return l.keep(PerfRecord{CPU: cpu, RawSample: event})
 }
 
-// whole tells whether all that was sent has come or is known to be lost.
+// whole reports whether all that was sent has come or is known to be lost.
 func (l *perfTally) whole() bool {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	return l.next == [2]uint64{l.s.sent[0].Load(), l.s.sent[1].Load()} && (l.told == nil || l.told.Load() == l.lost)
 }
 
-// complete sends, now and then, the event with which the kernel tells how many were lost, until all that was
-// sent has come or is known to be lost.
+// complete repeatedly sends an event, with which the kernel reports the number of lost ones, until all that was sent
+// has come or is known to be lost.
 func (l *perfTally) complete(t *testing.T) {
 	for begin := time.Now(); !l.whole() && !t.Failed(); time.Sleep(time.Millisecond) {
 		if time.Since(begin) > time.Minute {
@@ -574,7 +574,7 @@ func (l *perfTally) complete(t *testing.T) {
 	}
 }
 
-// check tells whether more has come than was sent, and whether events that were kept have changed.
+// check fails the test if more has come than was sent, or if events that were kept have changed.
 func (l *perfTally) check(t *testing.T) {
 	for producer, n := range l.next {
 		if sent := l.s.sent[producer].Load(); n > sent {
@@ -588,7 +588,7 @@ func (l *perfTally) check(t *testing.T) {
 	}
 }
 
-// errNothing is what forms of reading give that don't wait.
+// errNothing is returned by forms of reading that don't wait.
 var errNothing = fmt.Errorf("nothing is there: %w", os.ErrDeadlineExceeded)
 
 // orNothing returns errNothing if a call that doesn't wait has read nothing.
@@ -736,15 +736,15 @@ func newPerfChannel(t *testing.T, pages int, got *perfTally) (pb *PerfBuffer, en
 	return pb, end
 }
 
-// Every form of reading gets each CPU's events in their order, and tells exactly how many are lost.
+// Every form of reading returns each CPU's events in their order, and the exact number of lost ones.
 func TestPerfLostIsExact(t *testing.T) {
-	const many = 1000 // of which a page has no room for most
+	const many = 1000 // most of them don't fit into a page
 	s := newPerfStream(t)
 	test := func(name string, reader func(t *testing.T, got *perfTally) (read func() error)) {
 		t.Run(name, func(t *testing.T) {
 			got := s.tally(true)
 			read := reader(t, got)
-			for _, n := range []uint64{many, 1} { // with the next event the kernel tells how many are lost
+			for _, n := range []uint64{many, 1} { // with the next event, the kernel reports how many are lost
 				s.sendEach(t, n)
 				var err error
 				for err == nil {
@@ -787,8 +787,8 @@ func TestPerfLostIsExact(t *testing.T) {
 	})
 }
 
-// Perf buffers are closed, deadlines set and events kept at random: those of each CPU come once and in their order,
-// but for those that are said to be lost, and stay what they are.
+// Perf buffers are closed, deadlines are set and events are kept at random: each CPU's events come once and in their
+// order, except for those that are reported as lost, and don't change.
 func TestPerfReadersAtRandom(t *testing.T) {
 	s := newPerfStream(t)
 	closed, lost := 0, uint64(0)
@@ -1040,7 +1040,7 @@ func useReader(t *testing.T, setDeadline func(time.Time), flush func(), close fu
 	all.Wait()
 }
 
-// The kernel's messages about devices, of which only one kind says that a CPU has come online.
+// Only one kind of the kernel's messages about devices announces that a CPU has come online.
 func TestOnlineCPU(t *testing.T) {
 	for message, want := range map[string]int{
 		"online@/devices/system/cpu/cpu1\x00ACTION=online\x00SUBSYSTEM=cpu\x00": 1,

@@ -455,7 +455,7 @@ func threadCount(t *testing.T) int {
 	return len(tasks)
 }
 
-// An idle buffer takes no processor time and holds no thread.
+// An idle buffer takes no processor time and blocks no thread.
 func TestIdleRingBufferCostsNothing(t *testing.T) {
 	m := loadMain(t)
 	looks := func(timeout int) int32 {

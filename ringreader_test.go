@@ -248,7 +248,7 @@ func TestRingBufReaderEndsWaits(t *testing.T) {
 	}
 }
 
-// readable tells what poll says about a descriptor.
+// readable reports whether poll says that a descriptor is readable.
 func readable(t *testing.T, fd int) bool {
 	t.Helper()
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
@@ -521,7 +521,7 @@ func TestRingBufReaderWaitsForBusyRecord(t *testing.T) {
 	t.Error("no record was busy until the deadline")
 }
 
-// reserved returns 1 if the ring has anything that was not read, be it only reserved.
+// reserved returns 1 if the ring has an unread record, even if that is only reserved.
 func reserved(t *testing.T, ring *BPFMap) int {
 	t.Helper()
 	fds := []unix.PollFd{{Fd: int32(ring.FileDescriptor()), Events: unix.POLLIN}}
@@ -598,7 +598,7 @@ func TestRingBufReaderWhileClosing(t *testing.T) {
 	})
 }
 
-// A call that waits holds up neither those that don't nor those that are to end.
+// A waiting call blocks neither calls that don't wait nor calls that end the reading.
 func TestWaitingReaderHoldsUpNobody(t *testing.T) {
 	m := loadMain(t)
 	attach(t, m, "send_many")

@@ -60,7 +60,7 @@ func TestStopLeavesRecords(t *testing.T) {
 	rb.Close()
 }
 
-// Whoever closes may rely on it, also if somebody else was faster.
+// Close returns only when the buffer is closed, also if another goroutine is closing it already.
 func TestSecondCloseWaits(t *testing.T) {
 	m := loadMain(t)
 	rb := initRing(t, m, "send_many", make(chan []byte))
@@ -84,7 +84,7 @@ func TestSecondCloseWaits(t *testing.T) {
 	<-closed
 }
 
-// Several readers of a map share its records, of which none comes twice, whatever else they are asked.
+// Several readers of a map share its records. None comes twice, whatever other methods are called.
 func TestReadersShareRing(t *testing.T) {
 	s := newStream(t)
 	n := min(streamedEvents(t), 1_000_000)
@@ -198,7 +198,7 @@ func TestClosedReaderWakesOthers(t *testing.T) {
 
 // Consuming ends though each record causes another one.
 func TestConsumeEnds(t *testing.T) {
-	// What comes meanwhile may be taken, too, but not more than a batch of it.
+	// Records that come meanwhile may be taken, too, but no more than a batch of them.
 	const there = 1000
 	calls := 0
 	next := func() error {

@@ -262,7 +262,7 @@ func (l *tally) keep(record []byte) error {
 	return l.add(record)
 }
 
-// check tells whether records that were kept have changed, and forgets them.
+// check returns an error if records that were kept have changed, and forgets them.
 func (l *tally) check() error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

@@ -24,7 +24,7 @@ const (
 	drainForceWakeup = 2
 )
 
-// A drainer drains the samples of testdata/events.bpf.c by its program, and tells which they were.
+// A drainer drains the samples by the program of testdata/events.bpf.c, and reports which they were.
 type drainer struct {
 	t       *testing.T
 	m       *Module
@@ -243,7 +243,7 @@ func TestUserRingBufferReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.drain(0)
-	d.want() // the first holds up the others
+	d.want() // the first one, still open, blocks the others
 	kept := first.Bytes()
 	if err := first.Submit(); err != nil {
 		t.Fatal(err)
@@ -378,7 +378,7 @@ func TestUserRingBufferReserveBlocking(t *testing.T) {
 	wantErr(t, <-got, os.ErrClosed, "samples")
 }
 
-// Who waits for ever holds up nobody whose time is limited.
+// A goroutine that waits for ever doesn't delay one whose time is limited.
 func TestUserRingBufferTwoWait(t *testing.T) {
 	rb, _ := newUserRing(t)
 	for {
@@ -400,7 +400,7 @@ func TestUserRingBufferTwoWait(t *testing.T) {
 	wantErr(t, <-ended, os.ErrClosed)
 }
 
-// Room that is too little for the one who has waited longest goes to another one.
+// Room that is too small for the goroutine that has waited longest goes to another one.
 func TestUserRingBufferWaitersOfAllSizes(t *testing.T) {
 	rb, d := newUserRing(t)
 	for err := error(nil); !errors.Is(err, ErrNoSpace); {
@@ -552,8 +552,8 @@ func TestUserRingBufferManyProducers(t *testing.T) {
 	take() // nothing comes twice
 }
 
-// Samples are written in all ways at once, by buffers that are closed meanwhile: those that were submitted are
-// drained once, each producer's in their order.
+// Samples are written in all ways at once, by buffers that are closed at random: the submitted samples are drained
+// once, each producer's in their order.
 func TestUserRingBufferAtRandom(t *testing.T) {
 	catchWarnings(t) // of samples that are open when a buffer is closed
 	s := newStream(t)
@@ -620,7 +620,7 @@ func userRingAtRandom(t *testing.T, s *stream) {
 		t.Fatal(err)
 	}
 	var closing atomic.Bool
-	// Each form writes samples from a number on, and tells how many it has submitted.
+	// Each form writes samples from a number on, and returns how many it has submitted.
 	body := func(producer, number uint64) []byte {
 		return append(streamSample(producer, number), make([]byte, rand.IntN(100))...)
 	}
@@ -661,7 +661,7 @@ func userRingAtRandom(t *testing.T, s *stream) {
 			return fill(sample, err, body)
 		},
 	}
-	// The channel has one producer, who learns by Stop what has become of a sample.
+	// The channel has one producer, which finds out by Stop whether a sample was sent.
 	throughChannel := func(producer, number uint64) (int, error) {
 		rb.Start()
 		select {

@@ -63,8 +63,8 @@ func TestNilAndZeroValues(t *testing.T) {
 	}
 }
 
-// wantOfZeros returns what the error is of a method of nil or of the zero value that is called with zeros: os.ErrClosed,
-// unless the method refuses the zeros first; nil for those that return none.
+// wantOfZeros returns the error that is expected of a method of nil or of the zero value, called with zeros:
+// os.ErrClosed, unless the method refuses the zeros first; nil for methods that return no error.
 func wantOfZeros(kind reflect.Type, method string, receiver reflect.Value) error {
 	name := kind.Name() + "." + method
 	results := receiver.MethodByName(method).Type()
