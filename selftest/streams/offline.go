@@ -113,19 +113,19 @@ func perfOffline(t *selftest.Test) (err error) {
 		return err
 	}
 
-	again := func() error { return errors.Join(online("0"), online("1")) }
-	if err := stays(events, again); err != nil {
+	offAndOn := func() error { return errors.Join(online("0"), online("1")) }
+	if err := readerSurvivesOffline(events, offAndOn); err != nil {
 		return err
 	}
-	if err := rawStays(events, again); err != nil {
+	if err := rawBufferSurvivesOffline(events, offAndOn); err != nil {
 		return err
 	}
-	return saysSo(events, again)
+	return readerReportsLostCPU(events)
 }
 
-// stays checks that a reader gets the events of CPU 1 after the CPU was offline, also repeatedly. again takes the CPU
-// offline and online.
-func stays(events *bpf.BPFMap, again func() error) error {
+// readerSurvivesOffline checks that a reader gets the events of CPU 1 after the CPU was offline, also repeatedly.
+// offAndOn takes the CPU offline and online.
+func readerSurvivesOffline(events *bpf.BPFMap, offAndOn func() error) error {
 	reader, err := bpf.NewPerfReader(events, bpf.PerfReaderOptions{Pages: 1})
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func stays(events *bpf.BPFMap, again func() error) error {
 	defer reader.Close()
 	for round := range 3 {
 		if round > 0 {
-			if err := again(); err != nil {
+			if err := offAndOn(); err != nil {
 				return err
 			}
 		}
@@ -183,8 +183,8 @@ func sendUntil[T any](received <-chan T, failed <-chan error) error {
 	return errors.New("no event of CPU 1 arrives")
 }
 
-// rawStays is stays for a raw perf buffer of CPU 1 only.
-func rawStays(events *bpf.BPFMap, again func() error) error {
+// rawBufferSurvivesOffline is readerSurvivesOffline for a raw perf buffer of CPU 1 only.
+func rawBufferSurvivesOffline(events *bpf.BPFMap, offAndOn func() error) error {
 	received := make(chan struct{}, 1)
 	buffer, err := bpf.NewPerfBufferRaw(events, bpf.PerfBufferRawOptions{
 		Pages: 1, CPUs: []int{1}, MapKeys: []int{1},
@@ -203,7 +203,7 @@ func rawStays(events *bpf.BPFMap, again func() error) error {
 		return err
 	}
 	defer buffer.Close()
-	if err := again(); err != nil {
+	if err := offAndOn(); err != nil {
 		return err
 	}
 	if _, err := buffer.Consume(); err != nil {
@@ -226,9 +226,9 @@ func rawStays(events *bpf.BPFMap, again func() error) error {
 	return nil
 }
 
-// saysSo checks a reader that can't reopen CPU 1's buffer because the process has no free descriptor: Read returns the
-// error, and later reads return the events of the other CPU.
-func saysSo(events *bpf.BPFMap, again func() error) error {
+// readerReportsLostCPU checks a reader that can't reopen CPU 1's buffer because the process has no free descriptor:
+// Read returns the error, and later reads return the events of the other CPU.
+func readerReportsLostCPU(events *bpf.BPFMap) error {
 	reader, err := bpf.NewPerfReader(events, bpf.PerfReaderOptions{Pages: 1})
 	if err != nil {
 		return err

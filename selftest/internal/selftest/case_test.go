@@ -15,7 +15,7 @@ import (
 func TestSkips(t *testing.T) {
 	objects := fstest.MapFS{"case.bpf.o": {}}
 	here := Need(func(_ *Test, run func() error) error { return run() })
-	missing := Need(func(*Test, func() error) error { return lack(syscall.ENODEV, syscall.ENODEV) })
+	missing := Need(func(*Test, func() error) error { return skipIf(syscall.ENODEV, syscall.ENODEV) })
 	dirty := Need(func(_ *Test, run func() error) error { return errors.Join(run(), errors.New("it can't be removed")) })
 	refusals := Refusals{Loading: {syscall.EINVAL, Locked}, Attaching: {ENOTSUPP}}
 	rejected := func(log string) error { return &rejection{&bpf.VerifierError{Log: log}} }
@@ -41,7 +41,7 @@ func TestSkips(t *testing.T) {
 		"rejected":                    {here, At(Loading, rejected("processed 3 insns")), false},
 		"needs what isn't there":      {missing, nil, true},
 		"passes":                      {here, nil, false},
-		"lacks what it doesn't need":  {here, lack(syscall.EEXIST, syscall.ENODEV), false},
+		"lacks what it doesn't need":  {here, skipIf(syscall.EEXIST, syscall.ENODEV), false},
 	} {
 		c := Case{Name: "case", Needs: []Need{here, test.need}, Refusals: refusals, Run: func(*Test) error { return test.err }}
 		if err := c.run(objects); consists(err, isSkip) != test.skips || (err == nil) != (name == "passes") {

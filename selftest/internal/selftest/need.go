@@ -19,8 +19,8 @@ import (
 // provide it, the Need skips the case.
 type Need func(t *Test, run func() error) error
 
-// lack returns err as a reason to skip the case if err is one of refusals, and unchanged otherwise.
-func lack(err error, refusals ...error) error {
+// skipIf returns err as a reason to skip the case if err is one of refusals, and unchanged otherwise.
+func skipIf(err error, refusals ...error) error {
 	if slices.ContainsFunc(refusals, func(refusal error) bool { return errors.Is(err, refusal) }) {
 		return &skip{err}
 	}
@@ -71,7 +71,7 @@ func Libbpf(major, minor int) Need {
 // Network provides a new network namespace with its loopback interface up.
 func Network(_ *Test, run func() error) error {
 	if err := EnterNetwork(); err != nil {
-		return lack(err, unix.EPERM, unix.EINVAL)
+		return skipIf(err, unix.EPERM, unix.EINVAL)
 	}
 	return run()
 }
@@ -91,7 +91,7 @@ func EnterNetwork() error {
 func Pair(kind, name, peer string) Need {
 	return func(_ *Test, run func() error) error {
 		if err := makePair(kind, name, peer); err != nil {
-			return lack(err, unix.EOPNOTSUPP)
+			return skipIf(err, unix.EOPNOTSUPP)
 		}
 		return run()
 	}
@@ -131,7 +131,7 @@ func withMount(fstype string, test func(path string) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.Remove(path)) }()
 	if err := unix.Mount("none", path, fstype, 0, ""); err != nil {
-		return lack(fmt.Errorf("mount %s: %w", fstype, err), unix.EPERM, unix.ENODEV)
+		return skipIf(fmt.Errorf("mount %s: %w", fstype, err), unix.EPERM, unix.ENODEV)
 	}
 	defer func() { err = errors.Join(err, unix.Unmount(path, unix.MNT_DETACH)) }()
 	return test(path)
