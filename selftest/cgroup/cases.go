@@ -63,7 +63,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "cgroup-sock-addr",
-		Checks: "programs watch and control the addresses that sockets of a cgroup bind to, connect to and send to",
+		Checks: "programs watch and control the addresses in the socket calls of the processes of a cgroup",
 		Needs:  inCgroup,
 		Run: denied(datagrams, map[string]error{
 			"bind4": unix.EPERM, "bind6": unix.EPERM,
@@ -94,7 +94,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:     "cgroup-unix",
-		Checks:   "programs watch and control the addresses that Unix sockets of a cgroup connect to and send to",
+		Checks:   "programs watch and control the addresses in the Unix socket calls of the processes of a cgroup",
 		Refusals: selftest.Refusals{selftest.Loading: {unix.EINVAL}}, // before Linux 6.7
 		Needs:    inCgroup,
 		Run: denied(unixDatagram, map[string]error{

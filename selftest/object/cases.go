@@ -48,7 +48,7 @@ var Cases = selftest.Subject{Objects: objects, Cases: []selftest.Case{
 	},
 	{
 		Name:   "link-update",
-		Checks: "a link's program is replaced by another one",
+		Checks: "a link's program is replaced by another one, without a gap",
 		Needs:  []selftest.Need{selftest.Network},
 		Run:    linkUpdate,
 	},
