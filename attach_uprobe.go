@@ -37,7 +37,7 @@ func (p *BPFProg) attachToFile() (c *C.struct_bpf_link, ok bool, err error) {
 			}
 		}
 		if opts.Retprobe && offset != 0 {
-			return nil, true, fmt.Errorf("offset in a function that returns: %w", syscall.EINVAL)
+			return nil, true, fmt.Errorf("a return probe can't have an offset in the function: %w", syscall.EINVAL)
 		}
 		c, err = p.uprobe(everyProcess, path, uint64(offset), opts)
 	case "uprobe.multi", "uprobe.multi.s", "uretprobe.multi", "uretprobe.multi.s", "uprobe.session", "uprobe.session.s":

@@ -219,7 +219,7 @@ func (i *image) enterArchive(name string) error {
 		data := local + localSize + uint64(le.Uint16(b[26:])) + uint64(le.Uint16(b[28:]))
 		size := uint64(le.Uint32(b[18:]))
 		if data > i.size || size > i.size-data {
-			return damaged("file %q isn't whole", name)
+			return damaged("file %q is truncated", name)
 		}
 		i.offset, i.size = data, size
 		return nil
@@ -674,7 +674,7 @@ func (t *target) checkUSDT(provider, name string) error {
 		return damaged("names of sections have %d bytes", names.Size)
 	}
 	if end, err := t.at(names.Off+names.Size-1, 1); err != nil || end[0] != 0 {
-		return damaged("names of sections don't end")
+		return damaged("names of sections aren't terminated by a zero byte")
 	}
 	const notes = ".note.stapsdt"
 	for n := range t.sections[1:] {

@@ -180,7 +180,7 @@ func (o *objectFile) checkSection(s *objectSection) error {
 		o.symtab = s
 	case elf.SHT_REL:
 		if s.entrySize != 16 || s.size%16 != 0 || int(s.info) >= len(o.sections) {
-			return fmt.Errorf("has no relocations")
+			return fmt.Errorf("is no relocation table")
 		}
 		if o.sections[s.info].name == ".maps" || s.name == ".rel.maps" {
 			o.references = true

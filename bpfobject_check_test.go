@@ -123,8 +123,8 @@ func TestMalformedObjects(t *testing.T) {
 			at := bytes.Index(d.btf.strings, []byte("\x000:0\x00"))
 			d.btf.strings[at+1] = '-'
 		}, `access "-:0"`},
-		"kfunc that is a struct":     {func(d damagedObject) { d.put(d.id(btfDatasec, ".ksyms"), 12, d.id(btfStruct, "task_struct")) }, "others than variables"},
-		"configuration that is code": {func(d damagedObject) { d.put(d.id(btfDatasec, ".kconfig"), 12, d.id(btfFunc, "called")) }, "others than variables"},
+		"kfunc that is a struct":     {func(d damagedObject) { d.put(d.id(btfDatasec, ".ksyms"), 12, d.id(btfStruct, "task_struct")) }, "other than variables"},
+		"configuration that is code": {func(d damagedObject) { d.put(d.id(btfDatasec, ".kconfig"), 12, d.id(btfFunc, "called")) }, "other than variables"},
 		"configuration of 2 GiB": {func(d damagedObject) {
 			d.put(d.btf.word(d.id(btfVar, "CONFIG_DEFAULT_HOSTNAME"), 8), 20, math.MaxInt32)
 		}, "CONFIG_DEFAULT_HOSTNAME"},

@@ -50,7 +50,7 @@ func newRunBuffer(name string, data []byte, size uint32) (runBuffer, error) {
 		n = int64(len(data))
 	}
 	if most := min(int64(cap(data)), math.MaxUint32); n > most {
-		return runBuffer{}, fmt.Errorf("%s is to have %d bytes, but has room for %d: %w", name, n, most, syscall.EINVAL)
+		return runBuffer{}, fmt.Errorf("%s needs room for %d bytes, but has room for %d: %w", name, n, most, syscall.EINVAL)
 	}
 	return runBuffer{name, data, C.__u32(n)}, nil
 }

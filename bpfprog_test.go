@@ -718,7 +718,7 @@ func TestRunWithTooLittleRoom(t *testing.T) {
 		"DataIn": {DataIn: packet, DataSizeIn: 65}, "DataOut": {DataIn: packet, DataSizeOut: 1},
 		"CtxIn": {DataIn: packet, CtxSizeIn: 1}, "CtxOut": {DataIn: packet, CtxOut: make([]byte, 5), CtxSizeOut: 6},
 	} {
-		wantErr(t, prog.Run(opts), syscall.EINVAL, name+" is to have")
+		wantErr(t, prog.Run(opts), syscall.EINVAL, name+" needs room")
 	}
 }
 

@@ -227,7 +227,7 @@ func (b *btfTypes) check(id uint32) error {
 			return err
 		}
 		if kind == btfFunc && b.kind(b.word(id, 8)) != btfFuncProto {
-			return fmt.Errorf("is a function of no prototype")
+			return fmt.Errorf("is a function without a prototype")
 		}
 	case btfArray:
 		if err := refersTo(12); err != nil {
@@ -259,7 +259,7 @@ func (b *btfTypes) check(id uint32) error {
 			}
 		case btfDatasec:
 			if kind := b.kind(other); kind != btfVar && (kind != btfFunc || b.name(id) != ".ksyms") {
-				return fmt.Errorf("consists of others than variables")
+				return fmt.Errorf("contains types other than variables")
 			}
 			if b.word(id, at+4) > math.MaxInt32 || b.word(id, at+8) > math.MaxInt32 {
 				return fmt.Errorf("has a variable of %d bytes at %d", b.word(id, at+8), b.word(id, at+4))

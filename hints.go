@@ -265,7 +265,7 @@ func attachRefusal(linkType LinkType, err error) string {
 		case is(syscall.EEXIST):
 			return "the program is attached there already"
 		case is(syscall.E2BIG):
-			return "as many programs as the kernel takes are attached there"
+			return "the kernel's limit of programs is reached there"
 		case is(syscall.ENOEXEC):
 			return "no instruction that can be probed begins there"
 		case linkType == USDT && is(syscall.ESRCH):
@@ -278,14 +278,14 @@ func attachRefusal(linkType LinkType, err error) string {
 		case is(syscall.EBUSY):
 			return "the program, or another one, is attached there already"
 		case is(syscall.E2BIG):
-			return "as many programs as the kernel takes are attached there"
+			return "the kernel's limit of programs is reached there"
 		}
 	case XDP, TCX, Netkit, Netns, Cgroup, Netfilter, SockMap:
 		switch {
 		case is(syscall.EBUSY, syscall.EEXIST):
 			return "a program is attached there already, and does not go together with this one"
 		case is(syscall.E2BIG, syscall.ERANGE):
-			return "as many programs as the kernel takes are attached there"
+			return "the kernel's limit of programs is reached there"
 		case is(syscall.ESTALE):
 			return "the programs that are attached there have changed since the revision that was expected"
 		case is(syscall.EPERM):
