@@ -242,6 +242,18 @@ func TestNestedTypes(t *testing.T) {
 	}
 }
 
+// Of kinds of types that nobody knows, the size isn't known.
+func TestUnknownKinds(t *testing.T) {
+	const kindBits = 31
+	for kind := range btfKind(kindBits + 1) {
+		known := kind > 0 && int(kind) < len(btfTail)
+		_, err := checkBTF(newBTF([]uint32{0, uint32(kind) << 24, 0}))
+		if unknown := err != nil && strings.Contains(err.Error(), "unknown kind"); unknown == known {
+			t.Errorf("kind %d: error is %v", kind, err)
+		}
+	}
+}
+
 // libbpf follows calls by recursion: each function may call another one.
 func TestTooManyFunctions(t *testing.T) {
 	for n, ok := range map[int]bool{maxFunctions: true, maxFunctions + 1: false} {

@@ -61,7 +61,6 @@ void golibbpf_watch_end(const struct golibbpf_watch *before)
 static int log_print(enum libbpf_print_level level, const char *format, va_list args)
 {
 	bool watched = log_watcher && level == LIBBPF_WARN;
-	int saved_errno = errno;
 	char *message;
 	int size;
 
@@ -73,8 +72,6 @@ static int log_print(enum libbpf_print_level level, const char *format, va_list 
 		golibbpf_log(log_watcher, level, message, size);
 		free(message);
 	}
-	/* libbpf reads errno after it has printed a message. */
-	errno = saved_errno;
 	return size;
 }
 

@@ -291,6 +291,26 @@ func TestLogFromManyGoroutines(t *testing.T) {
 	all.Wait()
 }
 
+// After a call, its thread takes the signals that it took before.
+func TestWatchedCallReleasesSignals(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	mask := func() (set unix.Sigset_t) {
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, nil, &set); err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	before := mask()
+	var during unix.Sigset_t
+	if err := watched("call", func() error { during = mask(); return nil }); err != nil {
+		t.Error(err)
+	}
+	if after := mask(); after != before || during == before {
+		t.Errorf("signals that are blocked: %x before, %x during, %x after the call", before.Val, during.Val, after.Val)
+	}
+}
+
 // Messages are assigned to a call by the thread, so a call whose messages are collected stays on its thread.
 func TestWatchedCallStaysOnItsThread(t *testing.T) {
 	err := watched("call", func() error {
@@ -318,7 +338,7 @@ func TestWatchedCallStaysOnItsThread(t *testing.T) {
 	}
 }
 
-// libbpf reads errno after it has printed, whatever the user's function has done.
+// libbpf keeps errno while it prints, whatever the user's function does.
 func TestCallbackKeepsErrno(t *testing.T) {
 	defaultLog(t)
 	m := loadMain(t)

@@ -2,6 +2,7 @@ package libbpfgo
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -229,6 +230,32 @@ func TestLoadWithTheRightsNeeded(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// The load asks for as many descriptors as its comment says.
+func TestLoadNeedsDescriptors(t *testing.T) {
+	m := openMain(t)
+	needed := 6
+	for it := m.Iterator(); ; needed++ {
+		if it.NextProgram() == nil {
+			break
+		}
+	}
+	if needLibbpf(1, 4, "") != nil {
+		for it := m.Iterator(); it.NextMap() != nil; {
+			needed++
+		}
+	}
+	undo := leaveDescriptors(t, needed-1)
+	err := m.BPFLoadObject()
+	undo()
+	wantErr(t, err, syscall.EMFILE, fmt.Sprintf("needs %d descriptors, %d are free", needed, needed-1))
+	undo = leaveDescriptors(t, needed)
+	err = m.BPFLoadObject()
+	undo()
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // libbpf tries what it needs for system calls and static tracepoints when it attaches.
