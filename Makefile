@@ -25,6 +25,7 @@ UPDATE :=
 DOC :=
 TIME := 10m
 KERNEL := 6.1 newest
+VERSION :=
 
 # The libbpf of the submodule. An older one, from a distribution's source package, needs LIBBPF_ANY=1.
 LIBBPF_WANTED := 1.7.0
@@ -160,7 +161,7 @@ deps: ## Install what building needs (as root), or say how
 	@scripts/deps build
 
 clean: ## Remove everything that was built
-	rm -rf $(BUILD) $(BPF_OBJECTS)
+	$Qrm -rf $(BUILD) $(BPF_OBJECTS)
 
 generate: $(LIBBPF) ## Write the Go constants anew from libbpf's headers
 	$(GO) run -C tools ./genenums "$(CURDIR)/$(BUILD)/include/linux/bpf.h" >$(BUILD)/enums.go
@@ -191,7 +192,15 @@ mounts: ## Mount tracefs and a BPF file system, if they aren't and may be
 
 ##@ Testing
 
-test: test-deps lint test-scripts apidiff test-unit test-compat selftest test-race test-cgocheck test-asan test-link vmtest ## Run everything that can be checked on this machine
+check: check-format vet test-unit ## Build, check the format, vet, run the tests: what one runs while working
+
+# test-link runs the tests as test-unit does. What uses this machine's kernel goes one after the other, since memory
+# that may be locked is short; the rest goes beside it.
+test: test-deps ## Run everything that can be checked on this machine
+	@$(MAKE) --no-print-directory selftests $(LIBBPF_ASAN)
+	@scripts/side-by-side $(BUILD)/test \
+		test-link test-race test-asan test-compat selftest test-oldest-go -- \
+		lint test-scripts apidiff vmtest
 
 test-deps: all mounts
 	@scripts/deps test
@@ -199,15 +208,26 @@ test-deps: all mounts
 test-scripts: test-deps ## Test what the scripts do where libbpf's sources or apt aren't as usual
 	@scripts/script-tests
 
-# go test says of each package without tests that it has none.
+# go test names each package without tests.
 TESTED = $(shell $(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
+# Those of them that use C, as far as sanitizers look.
+WITH_C = $(shell $(GO) list -test -f '{{range .Deps}}{{if eq . "runtime/cgo"}}{{$$.ForTest}}{{end}}{{end}}' $(TESTED) | sort -u)
 
 test-unit: all mounts ## Run the tests
-	$(GO) test -count=1 $(TESTED)
+	$(call step,TEST,$(TESTED))
+	$Q$(GO) test -count=1 $(TESTED)
 
 test-compat: all mounts ## Compare the behaviour with libbpfgo's release, by programs that are built against both
-	$(GO) -C compat vet -modfile=go.here.mod ./...
-	$(GO) -C compat test -count=1 -parallel 8 .
+	$(call step,TEST,compat)
+	$Q$(GO) -C compat vet -modfile=go.here.mod ./...
+	$Q$(GO) -C compat test -count=1 -parallel 8 .
+
+# The oldest Go that go.mod allows, in its last release. Go fetches it as a module.
+OLDEST_GO := go1.24.13
+test-oldest-go: all mounts ## Build everything with the oldest Go that the README promises, and run the root package's quick tests
+	$(call step,TEST,with $(OLDEST_GO))
+	$QGOTOOLCHAIN=$(OLDEST_GO) $(GO) build ./...
+	$QGOTOOLCHAIN=$(OLDEST_GO) $(GO) test -count=1 -short . ./ringbuf ./perf
 
 selftest: selftests mounts ## Run the selftests and print a table; TEST='xdp tc' runs these alone
 	@$(BUILD)/selftest $(or $(TEST),all)
@@ -215,84 +235,103 @@ selftest: selftests mounts ## Run the selftests and print a table; TEST='xdp tc'
 # What is of that name in an older checkout is a folder.
 selftests: all $(OVERLAY) ## Build the selftests, one static program, build/selftest
 	@[ ! -d $(BUILD)/selftest ] || rm -r $(BUILD)/selftest
-	@$(GO) build $(STATIC_FLAGS) -o $(BUILD)/selftest ./selftest
+	$Q$(GO) build $(STATIC_FLAGS) -o $(BUILD)/selftest ./selftest
 
+# The kernels of selftest/kernels: those that make test runs, and all.
 KERNELS := 6.1 6.12 newest
 LIBBPF_VERSION = $(shell sed -n 's/.*_VERSION //p' $(BUILD)/include/bpf/libbpf_version.h | paste -sd .)
+# Files of what was measured on another architecture than amd64 have its name behind theirs: expected-arm64.
 VARIANT := $(patsubst %,-%,$(filter-out amd64,$(ARCH)))
 vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERNEL=6.12 TEST=kprobe narrows, ARCH=arm64 emulates that
 	@scripts/deps vm-$(ARCH)
 	@scripts/vm-kernels $(BUILD)/kernels $(ARCH) $(KERNEL)
-	@CGO_ENABLED=0 $(GO) build -o $(BUILD)/bin/vm ./selftest/vm
-	@CGO_ENABLED=0 GOARCH= $(GO) build -o build/bin/vm ./selftest/vm
-	@build/bin/vm -arch $(ARCH) -init $(BUILD)/bin/vm -kernels $(BUILD)/kernels -selftest $(BUILD)/selftest -go-tests $(BUILD)/gotest \
+	$QCGO_ENABLED=0 $(GO) build -o $(BUILD)/bin/vm ./selftest/vm
+	$QCGO_ENABLED=0 GOARCH= $(GO) build -o build/bin/vm ./selftest/vm
+	$Qbuild/bin/vm -arch $(ARCH) -init $(BUILD)/bin/vm -kernels $(BUILD)/kernels -selftest $(BUILD)/selftest -go-tests $(BUILD)/gotest \
 		-expected selftest/expected$(VARIANT) $(if $(TEST),-test '$(TEST)') $(if $(UPDATE),-update) \
 		$(if $(DOC),-document docs/kernels$(VARIANT).md -libbpf $(LIBBPF_VERSION)) $(KERNEL)
 
 $(BUILD)/gotest: all $(OVERLAY)
 	@rm -rf $@
 	@mkdir -p $@/testdata
-	@for package in . ringbuf perf; do $(GO) test -c $(STATIC_FLAGS) -o $@/$$package/ ./$$package; done
+	$(call step,GO,$@)
+	$Qfor package in . ringbuf perf; do $(GO) test -c $(STATIC_FLAGS) -o $@/$$package/ ./$$package; done
 	@cp $(filter $(OBJECTS)testdata/%,$(BPF_OBJECTS)) $@/testdata
+
+vm-kernels: ## Fetch the kernels that selftest/kernels pins; UPDATE=1 pins what apt offers now
+	@mkdir -p build
+	@$(if $(UPDATE),scripts/vm-kernels update)
+	@scripts/vm-kernels $(BUILD)/kernels $(ARCH) $(KERNELS)
 
 vmtest-all: ## Run them on every kernel of the list; UPDATE=1 writes what is expected, DOC=1 docs/kernels*.md
 	@$(MAKE) --no-print-directory vmtest KERNEL="$(KERNELS)"
 
-test-race: all mounts ## Run the tests with the race detector
-	$(GO) test -count=1 -race $(TESTED)
-
-test-cgocheck: all mounts ## Run the tests with every store of a Go pointer checked
-	GOEXPERIMENT=cgocheck2 $(GO) test -count=1 $(TESTED)
+# One program has both: the race detector looks at accesses, cgocheck2 at what a store of a pointer leaves where.
+test-race: all mounts ## Run the tests with the race detector and with every store of a Go pointer checked
+	$(call step,TEST,with the race detector and cgocheck2)
+	$QGOEXPERIMENT=cgocheck2 $(GO) test -count=1 -race $(TESTED)
 
 # Symbols, which go test leaves out, put names into the sanitizer's report.
 ASAN = CGO_CFLAGS="-g -O1 '-I$(CURDIR)/$(BUILD)/asan/include'" CGO_LDFLAGS="'$(CURDIR)/$(LIBBPF_ASAN)' -lelf -lz"
 ASAN_FLAGS := -asan -tags libbpf_external -ldflags='-s=false -w=false'
 test-asan: all mounts $(LIBBPF_ASAN) ## Run the tests with the address sanitizer, also in libbpf
-	$(ASAN) $(GO) test -count=1 $(ASAN_FLAGS) $(TESTED)
+	$(call step,TEST,with the address sanitizer)
+	$Q$(ASAN) $(GO) test -count=1 $(ASAN_FLAGS) $(WITH_C)
 
 STREAM := test -count=1 -timeout 30m -v -run 'TestStream|AtRandom'
 stress: all mounts $(LIBBPF_ASAN) ## Stream 100 million records through each form of reading; use readers at random for minutes
-	LIBBPFGO_EVENTS=100000000 $(GO) $(STREAM) .
-	LIBBPFGO_TIME=1m $(GO) $(STREAM) -race .
-	LIBBPFGO_TIME=1m GOEXPERIMENT=cgocheck2 $(GO) $(STREAM) .
-	LIBBPFGO_TIME=1m $(ASAN) $(GO) $(STREAM) $(ASAN_FLAGS) .
+	$QLIBBPFGO_EVENTS=100000000 $(GO) $(STREAM) .
+	$QLIBBPFGO_TIME=1m $(GO) $(STREAM) -race .
+	$QLIBBPFGO_TIME=1m GOEXPERIMENT=cgocheck2 $(GO) $(STREAM) .
+	$QLIBBPFGO_TIME=1m $(ASAN) $(GO) $(STREAM) $(ASAN_FLAGS) .
 
 fuzz: all mounts $(LIBBPF_ASAN) ## Run each Fuzz function of the root package for its share of TIME=10m, half of it with the address sanitizer
-	@GO=$(GO) scripts/fuzz $(TIME) 2
-	@$(ASAN) GO=$(GO) scripts/fuzz $(TIME) 2 $(ASAN_FLAGS)
+	$QGO=$(GO) scripts/fuzz $(TIME) 2
+	$Q$(ASAN) GO=$(GO) scripts/fuzz $(TIME) 2 $(ASAN_FLAGS)
 
-test-link: test-deps ## Link throw-away modules in all the ways that the README names
-	@STATIC="$(STATIC)" scripts/link-tests
+test-link: test-deps ## Link throw-away modules in all the ways that the README names, and run the tests in a copy of the checkout
+	$(call step,TEST,tools/linktest)
+	$Q$(GO) test -C tools -count=1 -timeout 40m -v ./linktest
 
 test-fresh: ## Go through make run and make test in a new Debian 12 (as root; takes a while)
 	@scripts/fresh-test
 
 # libbpfgo links the same libbpf, and as C's programs it has its own process.
 bench: all mounts ## Measure the buffers against C, cilium/ebpf and libbpfgo, and write bench/RESULTS.md
-	@$(GO) build -C bench -o "$(CURDIR)/$(BUILD)/bench/" . ./here ./cilium
-	@CGO_CFLAGS="-g -O2 '-I$(CURDIR)/$(BUILD)/include'" CGO_LDFLAGS="'$(CURDIR)/$(LIBBPF)' -lelf -lz" \
+	$Q$(GO) build -C bench -o "$(CURDIR)/$(BUILD)/bench/" . ./here ./cilium
+	$QCGO_CFLAGS="-g -O2 '-I$(CURDIR)/$(BUILD)/include'" CGO_LDFLAGS="'$(CURDIR)/$(LIBBPF)' -lelf -lz" \
 		$(GO) build -C bench -o "$(CURDIR)/$(BUILD)/bench/" ./libbpfgo
-	$(BUILD)/bench/bench -bin $(BUILD)/bench -object bench/events.bpf.o >$(BUILD)/RESULTS.md
+	$(call step,BENCH,bench/RESULTS.md)
+	$Q$(BUILD)/bench/bench -bin $(BUILD)/bench -object bench/events.bpf.o >$(BUILD)/RESULTS.md
 	@mv $(BUILD)/RESULTS.md bench/RESULTS.md
 
-lint: test-deps ## Check format and style of Go, C and shell
-	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted: $$files"; exit 1; }
-	$(GO) vet ./...
-	@for library in . peer here cilium; do $(GO) vet -C bench ./$$library; done
-	$(GO) tool -modfile=tools/go.mod staticcheck ./...
-	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
-	@scripts/check-generated
-	shellcheck -x $(wildcard scripts/*) .ci/run
+lint: test-deps check-format vet ## Check format and style of Go, C and shell
+	$(call step,VET,bench tools)
+	$Qfor library in . peer here cilium; do $(GO) vet -C bench ./$$library; done
+	$Q$(GO) vet -C tools ./genenums ./linktest
+	$(call step,LINT,Go C shell)
+	$Q$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$Qscripts/check-generated
+	$Qshellcheck -x $(wildcard scripts/*) .ci/run
+
+check-format: test-deps
+	$(call step,FORMAT,Go C)
+	$Qfiles=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted: $$files"; exit 1; }
+	$Q$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+
+vet: all
+	$(call step,VET,./...)
+	$Q$(GO) vet ./...
 
 # The release that the API must contain is a dependency of tools/.
 apidiff: all ## Show what of libbpfgo's API is missing or different here, which is nothing
-	@CGO_CFLAGS="'-I$(CURDIR)/$(BUILD)/include'" $(GO) -C tools tool apidiff -w "$(CURDIR)/$(BUILD)/release.api" github.com/aquasecurity/libbpfgo
-	@changes=$$($(GO) tool -modfile=tools/go.mod apidiff -incompatible $(BUILD)/release.api .); \
+	$QCGO_CFLAGS="'-I$(CURDIR)/$(BUILD)/include'" $(GO) -C tools tool apidiff -w "$(CURDIR)/$(BUILD)/release.api" github.com/aquasecurity/libbpfgo
+	$Qchanges=$$($(GO) tool -modfile=tools/go.mod apidiff -incompatible $(BUILD)/release.api .); \
 		[ -z "$$changes" ] || { echo "incompatible with libbpfgo:"; echo "$$changes"; exit 1; }
 
 fmt: ## Format Go and C
-	gofmt -w .
-	$(CLANG_FORMAT) -i $(C_FILES)
+	$Qgofmt -w .
+	$Q$(CLANG_FORMAT) -i $(C_FILES)
 
 ##@ Help
 
@@ -301,5 +340,8 @@ help: ## List the tasks
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: $(BUILD)/gotest $(EXAMPLES) imports all static libbpf bpf install uninstall deps clean generate examples run mounts test test-deps test-scripts test-unit test-compat selftest selftests vmtest vmtest-all test-race \
-	test-cgocheck test-asan stress fuzz test-link test-fresh bench lint apidiff fmt help
+release: ## Check the tree, run make test, and make the release VERSION=v0.1.0: changelog, commit and tag
+	@scripts/release "$(VERSION)" make --no-print-directory test
+
+.PHONY: $(BUILD)/gotest $(EXAMPLES) imports all static libbpf bpf install uninstall deps clean generate examples run mounts check test test-deps test-scripts test-unit test-compat test-oldest-go selftest selftests vm-kernels vmtest vmtest-all \
+	test-race test-asan stress fuzz test-link test-fresh bench lint check-format vet apidiff fmt release help
