@@ -112,7 +112,7 @@ func TestMalformedObjects(t *testing.T) {
 		"section of 4 GiB":           {func(d damagedObject) { put32(d.section(".maps")[36:], 1) }, "has 4294967"},
 		"struct_ops map in .maps":    {func(d damagedObject) { d.setMapType("hash", MapTypeStructOps) }, `"hash" is of type struct_ops`},
 		"function that returns type": {func(d damagedObject) { d.put(d.btf.word(d.id(btfFunc, "called"), 8), 8, 9999) }, "refers to type 9999"},
-		"function without prototype": {func(d damagedObject) { d.put(d.id(btfFunc, "called"), 8, d.id(btfInt, "int")) }, "no prototype"},
+		"function without prototype": {func(d damagedObject) { d.put(d.id(btfFunc, "called"), 8, d.id(btfInt, "int")) }, "without a prototype"},
 		"type that is itself":        {func(d damagedObject) { d.put(d.id(btfTypedef, "number"), 8, d.id(btfTypedef, "number")) }, `"number", is nested`},
 		"struct in itself": {func(d damagedObject) {
 			id := d.id(btfStruct, "tcp_congestion_ops")

@@ -220,7 +220,7 @@ func TestRefusedAttachments(t *testing.T) {
 		{RawTracepoint, syscall.ENOENT, "no such target"},
 		{Tracing, syscall.EBUSY, "already"},
 		{XDP, syscall.EBUSY, "does not go together"},
-		{Cgroup, syscall.E2BIG, "as many programs"},
+		{Cgroup, syscall.E2BIG, "limit of programs"},
 		{TCX, syscall.ESTALE, "revision"},
 		{Iter, syscall.EBUSY, "already"},
 	} {

@@ -437,37 +437,37 @@ func (r *RingBufReader) Rings() []*Ring {
 //
 // Implements: ring__consumer_pos
 func (r *Ring) ConsumerPos() (uint64, error) {
-	return r.use("ring__consumer_pos", func(c *C.struct_ring) uint64 { return uint64(C.ring__consumer_pos(c)) })
+	return r.use(needLibbpf(1, 3, "ring__consumer_pos"), func(c *C.struct_ring) uint64 { return uint64(C.ring__consumer_pos(c)) })
 }
 
 // ProducerPos returns the position up to which BPF programs have reserved records. It needs libbpf 1.3.
 //
 // Implements: ring__producer_pos
 func (r *Ring) ProducerPos() (uint64, error) {
-	return r.use("ring__producer_pos", func(c *C.struct_ring) uint64 { return uint64(C.ring__producer_pos(c)) })
+	return r.use(needLibbpf(1, 3, "ring__producer_pos"), func(c *C.struct_ring) uint64 { return uint64(C.ring__producer_pos(c)) })
 }
 
 // AvailDataSize returns the number of bytes between the two positions. It needs libbpf 1.3.
 //
 // Implements: ring__avail_data_size
 func (r *Ring) AvailDataSize() (uint64, error) {
-	return r.use("ring__avail_data_size", func(c *C.struct_ring) uint64 { return uint64(C.ring__avail_data_size(c)) })
+	return r.use(needLibbpf(1, 3, "ring__avail_data_size"), func(c *C.struct_ring) uint64 { return uint64(C.ring__avail_data_size(c)) })
 }
 
 // Size returns the ring's size in bytes. It needs libbpf 1.3.
 //
 // Implements: ring__size
 func (r *Ring) Size() (uint64, error) {
-	return r.use("ring__size", func(c *C.struct_ring) uint64 { return uint64(C.ring__size(c)) })
+	return r.use(needLibbpf(1, 3, "ring__size"), func(c *C.struct_ring) uint64 { return uint64(C.ring__size(c)) })
 }
 
-// use runs call, which calls a function that needs libbpf 1.3, as a shared call of the reader's guard.
-func (r *Ring) use(function string, call func(*C.struct_ring) uint64) (value uint64, err error) {
+// use runs call as a shared call of the reader's guard, unless the linked libbpf is too old for it.
+func (r *Ring) use(tooOld error, call func(*C.struct_ring) uint64) (value uint64, err error) {
 	defer runtime.KeepAlive(r)
 	reader := r.in().in()
 	err = reader.use("look at "+reader.what, func() error {
-		if err := needLibbpf(1, 3, function); err != nil {
-			return err
+		if tooOld != nil {
+			return tooOld
 		}
 		value = call(C.ring_buffer__ring(reader.sources()[r.index].rb, 0))
 		return nil
