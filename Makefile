@@ -84,7 +84,10 @@ HARDENING = $(shell CC='$(CC)' scripts/hardening)
 ##@ Building
 
 all: deps ## Build libbpf and the BPF objects: after it go build and go test work (the default)
-	@$(MAKE) --no-print-directory $(JOBS) libbpf bpf $(LIBEU)
+	@$(MAKE) --no-print-directory $(JOBS) built
+
+built: $(LIBBPF) $(BPF_OBJECTS) $(LIBEU)
+	@:
 
 static: examples selftests ## Build the examples and the selftest, static programs (the default with ARCH=arm64)
 
@@ -196,8 +199,7 @@ check: check-format vet test-unit ## Build, check the format, vet, run the tests
 
 # test-link runs the tests as test-unit does. What uses this machine's kernel goes one after the other, since memory
 # that may be locked is short; the rest goes beside it.
-test: test-deps ## Run everything that can be checked on this machine
-	@$(MAKE) --no-print-directory selftests $(LIBBPF_ASAN)
+test: test-deps selftests $(LIBBPF_ASAN) ## Run everything that can be checked on this machine
 	@scripts/side-by-side $(BUILD)/test \
 		test-link test-race test-asan test-compat selftest test-oldest-go -- \
 		lint test-scripts apidiff vmtest
@@ -343,5 +345,5 @@ help: ## List the tasks
 release: ## Check the tree, run make test, and make the release VERSION=v0.1.0: changelog, commit and tag
 	@scripts/release "$(VERSION)" make --no-print-directory test
 
-.PHONY: $(BUILD)/gotest $(EXAMPLES) imports all static libbpf bpf install uninstall deps clean generate examples run mounts check test test-deps test-scripts test-unit test-compat test-oldest-go selftest selftests vm-kernels vmtest vmtest-all \
+.PHONY: $(BUILD)/gotest $(EXAMPLES) imports all built static libbpf bpf install uninstall deps clean generate examples run mounts check test test-deps test-scripts test-unit test-compat test-oldest-go selftest selftests vm-kernels vmtest vmtest-all \
 	test-race test-asan stress fuzz test-link test-fresh bench lint check-format vet apidiff fmt release help
