@@ -138,7 +138,7 @@ func afterMake(t *testing.T) {
 	alone.must(t, dir, nil, "go", "build", "./...")
 	kernel.Lock()
 	defer kernel.Unlock()
-	t.Log(alone.must(t, dir, nil, "go", "test", "-count=1", "./..."))
+	t.Log(alone.must(t, dir, nil, "go", "test", "-count=1", "-timeout", "30m", "./..."))
 }
 
 func inThePlaceOfLibbpfgo(t *testing.T) {
@@ -196,7 +196,7 @@ func withTheSystemsLibbpf(t *testing.T) {
 	wantVersion(t, system.must(t, dir, nil, "./program"), files[0])
 	kernel.Lock()
 	defer kernel.Unlock()
-	system.must(t, library, nil, "go", "test", "-count=1", "-short", ".")
+	system.must(t, library, nil, "go", "test", "-count=1", "-timeout", "30m", "-short", ".")
 }
 
 // wantVersion compares the version that a program prints with that of a file for pkg-config.
