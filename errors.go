@@ -93,8 +93,8 @@ type VerifierError struct {
 // verifierLines is the number of the log's last lines that [VerifierError.Error] shows.
 const verifierLines = 4
 
-// Error returns the program's name, the reason, and the last lines of the log. If the verifier has explained its decision
-// at the end of the log (Linux 7.3), the explanation and the line of the source follow.
+// Error returns the program's name, the reason, and the last lines of the log. If the verifier has explained its
+// decision at the end of the log (Linux 7.3), the explanation and the line of the source follow.
 func (e *VerifierError) Error() string {
 	if e == nil {
 		return "<nil>" // as package fmt prints a nil error

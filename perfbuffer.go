@@ -468,7 +468,8 @@ func (r *PerfReader) Buffer(index int) (memory []byte, err error) {
 }
 
 // lend maps the memory of a perf event a second time, because libbpf unmaps its own mapping when the reader is closed.
-// Until then, the reader keeps the value keep alive: the reader belongs to an object, which is reachable while it is open.
+// Until then, the reader keeps the value keep alive: the reader belongs to an object, which is reachable while it is
+// open.
 func (r *reader) lend(index, fd, size int, keep any) ([]byte, syscall.Errno) {
 	r.state.Lock()
 	defer r.state.Unlock()
