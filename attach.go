@@ -21,17 +21,17 @@ func (p *BPFProg) attach(linkType LinkType, eventName, target string, do func() 
 // bpf_netkit_opts, bpf_cgroup_opts). The zero value makes it the last one.
 type OrderOpts struct {
 	Flags            AttachFlag // BPFFBefore or BPFFAfter: all others, or the one named by the next fields
-	RelativeFd       int        // descriptor of that program or, with BPFFLink, of its link
-	RelativeId       uint32     // id of that program or link, with BPFFID
+	RelativeFD       int        // descriptor of that program or, with BPFFLink, of its link
+	RelativeID       uint32     // id of that program or link, with BPFFID
 	ExpectedRevision uint64     // unless 0, the hook must be at this revision, which each attach and detach changes
 }
 
 func (o OrderOpts) c() (C.struct_golibbpf_order, error) {
-	fd, err := cInt(o.RelativeFd, "RelativeFd")
+	fd, err := cInt(o.RelativeFD, "RelativeFD")
 	return C.struct_golibbpf_order{
 		flags:             C.uint32_t(o.Flags),
 		relative_fd:       C.uint32_t(fd),
-		relative_id:       C.uint32_t(o.RelativeId),
+		relative_id:       C.uint32_t(o.RelativeID),
 		expected_revision: C.uint64_t(o.ExpectedRevision),
 	}, err
 }

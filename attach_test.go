@@ -863,8 +863,8 @@ func TestAttachTCX(t *testing.T) {
 		}
 		for _, opts := range []OrderOpts{
 			{Flags: BPFFBefore},
-			{Flags: BPFFAfter, RelativeFd: prog.FileDescriptor()},
-			{Flags: BPFFBefore | BPFFLink, RelativeFd: link.FileDescriptor()},
+			{Flags: BPFFAfter, RelativeFD: prog.FileDescriptor()},
+			{Flags: BPFFBefore | BPFFLink, RelativeFD: link.FileDescriptor()},
 		} {
 			link, err := other.AttachTCX("lo", opts)
 			if err != nil {
@@ -879,7 +879,7 @@ func TestAttachTCX(t *testing.T) {
 			wantErr(t, err, syscall.EEXIST, "on_tcx", `"lo"`)
 			_, err = other.AttachTCX("lo", OrderOpts{ExpectedRevision: 1 << 40})
 			wantErr(t, err, syscall.ESTALE, "on_tcx", `"lo"`)
-			_, err = other.AttachTCX("lo", OrderOpts{Flags: BPFFBefore, RelativeFd: 1, RelativeId: 1})
+			_, err = other.AttachTCX("lo", OrderOpts{Flags: BPFFBefore, RelativeFD: 1, RelativeID: 1})
 			wantErr(t, err, syscall.EINVAL, "on_tcx", "relative_id")
 			_, err = other.AttachTCX("nothing", OrderOpts{})
 			wantErr(t, err, syscall.ENODEV, "on_tcx", "nothing")

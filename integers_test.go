@@ -78,7 +78,7 @@ func wideCalls(t *testing.T) map[string]wideCall {
 			return err
 		}}
 	}
-	order := OrderOpts{Flags: BPFFAfter, RelativeFd: beyond + skb.FileDescriptor()}
+	order := OrderOpts{Flags: BPFFAfter, RelativeFD: beyond + skb.FileDescriptor()}
 	iter := func(opts IterOpts) wideCall {
 		return attach(func() (*BPFLink, error) { return skb.AttachIter(opts) })
 	}
@@ -117,9 +117,9 @@ func wideCalls(t *testing.T) map[string]wideCall {
 		}),
 		"BPFProg.AttachPerfEvent.fd":          attach(func() (*BPFLink, error) { return skb.AttachPerfEvent(fd) }),
 		"BPFProg.AttachPerfEventOpts.fd":      attach(func() (*BPFLink, error) { return skb.AttachPerfEventOpts(fd, PerfEventOpts{}) }),
-		"BPFProg.AttachTCX.RelativeFd":        attach(func() (*BPFLink, error) { return skb.AttachTCX("lo", order) }),
-		"BPFProg.AttachNetkit.RelativeFd":     attach(func() (*BPFLink, error) { return skb.AttachNetkit("lo", order) }),
-		"BPFProg.AttachCgroupOpts.RelativeFd": attach(func() (*BPFLink, error) { return skb.AttachCgroupOpts("/", order) }),
+		"BPFProg.AttachTCX.RelativeFD":        attach(func() (*BPFLink, error) { return skb.AttachTCX("lo", order) }),
+		"BPFProg.AttachNetkit.RelativeFD":     attach(func() (*BPFLink, error) { return skb.AttachNetkit("lo", order) }),
+		"BPFProg.AttachCgroupOpts.RelativeFD": attach(func() (*BPFLink, error) { return skb.AttachCgroupOpts("/", order) }),
 		"BPFProg.AttachSockMap.mapFD":         attach(func() (*BPFLink, error) { return skb.AttachSockMap(fd) }),
 		"BPFProg.AttachIter.MapFd":            iter(IterOpts{MapFd: fd}),
 		"BPFProg.AttachIter.CgroupFd":         iter(IterOpts{CgroupFd: fd}),

@@ -284,8 +284,8 @@ var optionChecks = map[string]func(*testing.T){
 	},
 
 	"OrderOpts.Flags":            func(t *testing.T) { wantOrders(t, "Flags") },
-	"OrderOpts.RelativeFd":       func(t *testing.T) { wantOrders(t, "RelativeFd") },
-	"OrderOpts.RelativeId":       func(t *testing.T) { wantOrders(t, "RelativeId") },
+	"OrderOpts.RelativeFD":       func(t *testing.T) { wantOrders(t, "RelativeFD") },
+	"OrderOpts.RelativeID":       func(t *testing.T) { wantOrders(t, "RelativeID") },
 	"OrderOpts.ExpectedRevision": func(t *testing.T) { wantOrders(t, "ExpectedRevision") },
 
 	"NetfilterOpts.ProtocolFamily": func(t *testing.T) {
@@ -1012,13 +1012,13 @@ func wantOrders(t *testing.T, field string) {
 		switch field {
 		case "Flags":
 			want(OrderOpts{Flags: BPFFBefore}, ids[2], ids[0], ids[1])
-		case "RelativeFd":
-			want(OrderOpts{Flags: BPFFAfter, RelativeFd: progs[0].FileDescriptor()}, ids[0], ids[2], ids[1])
-			want(OrderOpts{Flags: BPFFBefore, RelativeFd: progs[1].FileDescriptor()}, ids[0], ids[2], ids[1])
-			want(OrderOpts{Flags: BPFFBefore, RelativeFd: progs[0].FileDescriptor()}, ids[2], ids[0], ids[1])
-		case "RelativeId":
-			want(OrderOpts{Flags: BPFFAfter | BPFFID, RelativeId: ids[0]}, ids[0], ids[2], ids[1])
-			want(OrderOpts{Flags: BPFFAfter | BPFFID, RelativeId: ids[1]}, ids[0], ids[1], ids[2])
+		case "RelativeFD":
+			want(OrderOpts{Flags: BPFFAfter, RelativeFD: progs[0].FileDescriptor()}, ids[0], ids[2], ids[1])
+			want(OrderOpts{Flags: BPFFBefore, RelativeFD: progs[1].FileDescriptor()}, ids[0], ids[2], ids[1])
+			want(OrderOpts{Flags: BPFFBefore, RelativeFD: progs[0].FileDescriptor()}, ids[2], ids[0], ids[1])
+		case "RelativeID":
+			want(OrderOpts{Flags: BPFFAfter | BPFFID, RelativeID: ids[0]}, ids[0], ids[2], ids[1])
+			want(OrderOpts{Flags: BPFFAfter | BPFFID, RelativeID: ids[1]}, ids[0], ids[1], ids[2])
 		case "ExpectedRevision":
 			_, err := progs[2].AttachTCX("lo", OrderOpts{ExpectedRevision: 1 << 40})
 			wantErr(t, err, syscall.ESTALE, "on_tcx")

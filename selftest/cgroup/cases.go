@@ -189,7 +189,7 @@ func order(t *selftest.Test) error {
 	if err != nil {
 		return err
 	}
-	_, err = early.AttachCgroupOpts(t.Cgroup, bpf.OrderOpts{Flags: bpf.BPFFBefore | bpf.BPFFLink, RelativeFd: link.FileDescriptor()})
+	_, err = early.AttachCgroupOpts(t.Cgroup, bpf.OrderOpts{Flags: bpf.BPFFBefore | bpf.BPFFLink, RelativeFD: link.FileDescriptor()})
 	if err != nil {
 		return selftest.At(selftest.Attaching, err)
 	}

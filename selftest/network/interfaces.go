@@ -56,7 +56,7 @@ func tcx(t *selftest.Test) error {
 	if _, err := prog.AttachTCX("lo", bpf.OrderOpts{}); err != nil {
 		return err
 	}
-	first, err := drop.AttachTCX("lo", bpf.OrderOpts{Flags: bpf.BPFFBefore, RelativeFd: prog.FileDescriptor()})
+	first, err := drop.AttachTCX("lo", bpf.OrderOpts{Flags: bpf.BPFFBefore, RelativeFD: prog.FileDescriptor()})
 	if err != nil {
 		return err
 	}
