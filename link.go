@@ -115,10 +115,10 @@ func (m *Module) attach(prog *BPFProg, linkType LinkType, eventName, what string
 			err := pointerError(errno)
 			reason := attachRefusal(linkType, err)
 			switch {
-			case reason != "" || err != syscall.EINVAL || prog == nil:
+			case reason != "" || prog == nil:
 			case C.bpf_program__fd(prog.c) < 0:
 				reason = "the program isn't loaded"
-			default:
+			case err == syscall.EINVAL:
 				reason = fmt.Sprintf("the program is of type %v", BPFProgType(C.bpf_program__type(prog.c)))
 			}
 			return because(reason, err)
