@@ -982,3 +982,25 @@ func fuzzTarget(t *testing.T, m *Module, forms []targetForm, dir, path string, i
 		t.Errorf("took %v", took)
 	}
 }
+
+// A function in both tables of symbols is the one of .dynsym, as for libbpf.
+func TestTargetDynamicFirst(t *testing.T) {
+	image := buildTarget(targetSpec{})
+	file, err := elf.NewFile(bytes.NewReader(image))
+	if err != nil {
+		t.Fatal(err)
+	}
+	symbols, err := file.Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const value = 8 // offset of st_value
+	i := slices.IndexFunc(symbols, func(s elf.Symbol) bool { return s.Name == "first" })
+	entry := image[file.Section(".symtab").Offset+uint64(i+1)*elf.Sym64Size:] // which has none of index 0
+	binary.NativeEndian.PutUint64(entry[value:], textAddress+thirdAt-targetText)
+	t.Chdir(t.TempDir())
+	writeTarget(t, image)
+	if _, offset, err := findFunction("./target", "first"); err != nil || offset != firstAt {
+		t.Errorf("%#x, %v, want %#x", offset, err, firstAt)
+	}
+}

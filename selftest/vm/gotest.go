@@ -17,8 +17,9 @@ func isGoTest(path string) bool {
 
 // leftOut is the pattern of the Go tests that don't run in the machine: those that take long and depend little on the
 // kernel, and those that need the sources, the go command or a dynamically linked program.
-const leftOut = "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCorrupted|Fuzz|TestTwoThousandPerfBuffers|TestCallsHoldTheirModule|" +
-	"TestImplementsLines|TestWideIntegersAreAll|TestOptionsAreAll|TestFilesWithoutCgo|TestCallbacksHaveTheirTypes|TestReadmeProgram|TestAttachUprobe|TestTargetDamaged|TestTargetHuge"
+const leftOut = "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCorrupted|Fuzz|TestTwoThousandPerfBuffers|" +
+	"TestCallsHoldTheirModule|TestStringsAreFreed|TestAttachUprobe|TestTargetDamaged|TestTargetHuge|" +
+	"TestImplementsLines|TestWideIntegersAreAll|TestOptionsAreAll|TestFilesWithoutCgo|TestCallbacksHaveTheirTypes|TestReadmeProgram"
 
 // goTestFlags are the arguments of a Go test program. With test2json, goTestMark precedes each event of a test, such as
 // "--- PASS: TestName". It can follow other output on the same line.
