@@ -638,12 +638,14 @@ func TestTargetArchive(t *testing.T) {
 // zipTarget returns an archive with the file lib/target.so, and where that is in it.
 func zipTarget(t testing.TB, image []byte, method uint16) ([]byte, int) {
 	t.Helper()
+	// Its length puts the image at offset 96: arm64 has uprobes only at multiples of 4.
+	otherFile := []byte("another one")
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for _, file := range []struct {
 		name    string
 		content []byte
-	}{{"lib/other.so", []byte("other")}, {"lib/target.so", image}, {"last", nil}} {
+	}{{"lib/other.so", otherFile}, {"lib/target.so", image}, {"last", nil}} {
 		size := uint64(len(file.content))
 		part, err := w.CreateRaw(&zip.FileHeader{
 			Name: file.name, Method: method, CRC32: crc32.ChecksumIEEE(file.content), CompressedSize64: size, UncompressedSize64: size,
@@ -658,7 +660,11 @@ func zipTarget(t testing.TB, image []byte, method uint16) ([]byte, int) {
 	if err := errors.Join(w.SetComment("a comment"), w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return b.Bytes(), bytes.Index(b.Bytes(), image)
+	at := bytes.Index(b.Bytes(), image)
+	if at%4 != 0 {
+		t.Fatalf("the image is at offset %d", at)
+	}
+	return b.Bytes(), at
 }
 
 // What isn't a regular file is an error at once.
