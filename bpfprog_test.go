@@ -744,3 +744,35 @@ func TestAttachGenericFD(t *testing.T) {
 	wantErr(t, prog.DetachGenericFD(fd, BPFAttachTypeCgroupInet4Connect), syscall.ENOENT, "on_connect")
 	wantErr(t, prog.AttachGenericFD(-1, BPFAttachTypeCgroupInet4Connect, BPFFNone), syscall.EBADF, "on_connect")
 }
+
+func TestProgramSettings(t *testing.T) {
+	m := openMain(t)
+	prog := getProgram(t, m, "count")
+	if err := prog.SetType(BPFProgTypeTracing); err != nil || prog.GetType() != BPFProgTypeTracing {
+		t.Error(err, prog.GetType())
+	}
+	if err := needLibbpf(1, 2, ""); err != nil {
+		wantErr(t, prog.SetType(BPFProgTypeRawTracepoint), errors.ErrUnsupported, "count", "libbpf 1.2")
+		m = openMain(t)
+		prog = getProgram(t, m, "count")
+	}
+	prog.SetProgramType(BPFProgTypeRawTracepoint)
+	if prog.GetType() != BPFProgTypeRawTracepoint {
+		t.Error(prog.GetType())
+	}
+	if err := prog.SetExpectedAttachType(BPFAttachTypeTraceFentry); err != nil || prog.ExpectedAttachType() != BPFAttachTypeTraceFentry {
+		t.Error(err, prog.ExpectedAttachType())
+	}
+	prog.SetAttachType(BPFAttachTypeTraceRawTP)
+	if prog.ExpectedAttachType() != BPFAttachTypeTraceRawTP {
+		t.Error(prog.ExpectedAttachType())
+	}
+	wantErr(t, prog.SetAttachTarget(0, "a\x00b"), syscall.EINVAL, "zero byte")
+	wantErr(t, prog.SetAttachTarget(0, "no_such_function"), syscall.ESRCH, "count", "no_such_function")
+	prog.SetAttachType(0)
+	if err := m.BPFLoadObject(); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, prog.SetType(BPFProgTypeTracing), syscall.EBUSY, "count")
+	wantErr(t, prog.SetExpectedAttachType(BPFAttachTypeTraceIter), syscall.EBUSY, "count")
+}

@@ -246,3 +246,28 @@ func runChild(name string, env ...string) (stdout, stderr string, err error) {
 }
 
 func isChild(name string) bool { return os.Getenv("LIBBPFGO_TEST_CHILD") == name }
+
+// needKernel skips where a kernel before the one that brought a feature to all has refused it by EINVAL.
+func needKernel(t *testing.T, err error, major, minor int) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if olderKernel(t, major, minor) && errors.Is(err, syscall.EINVAL) {
+		t.Skip(err)
+	}
+	t.Fatal(err)
+}
+
+func olderKernel(t testing.TB, major, minor int) bool {
+	t.Helper()
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		t.Fatal(err)
+	}
+	var haveMajor, haveMinor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &haveMajor, &haveMinor); err != nil {
+		t.Fatal(err)
+	}
+	return haveMajor < major || haveMajor == major && haveMinor < minor
+}
