@@ -23,7 +23,7 @@ const leftOut = "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCor
 
 // goTestFlags are the arguments of a Go test program. With test2json, goTestMark precedes each event of a test, such as
 // "--- PASS: TestName". It can follow other output on the same line.
-var goTestFlags = []string{"-test.v=test2json", "-test.timeout=8m", "-test.skip", leftOut}
+var goTestFlags = []string{"-test.v=test2json", "-test.timeout=14m", "-test.skip", leftOut}
 
 const goTestMark = "\x16"
 

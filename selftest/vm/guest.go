@@ -147,7 +147,7 @@ func (t test) try() []result {
 		r.Output = err.Error()
 		return []result{r}
 	}
-	limit := time.AfterFunc(10*time.Minute, func() { _ = command.Process.Kill() })
+	limit := time.AfterFunc(15*time.Minute, func() { _ = command.Process.Kill() })
 	err = command.Wait()
 	limit.Stop()
 	r.Seconds = time.Since(begin).Seconds()

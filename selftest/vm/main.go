@@ -96,7 +96,7 @@ var (
 	only       = flag.String("test", "", "run only these tests, separated by spaces or commas")
 	document   = flag.String("document", "", "write the table to this file, in Markdown")
 	libbpf     = flag.String("libbpf", "", "libbpf's version, for the document")
-	timeLimit  = flag.Duration("timeout", 20*time.Minute, "how long a machine may run")
+	timeLimit  = flag.Duration("timeout", 30*time.Minute, "how long a machine may run")
 )
 
 func main() {
