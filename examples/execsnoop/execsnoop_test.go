@@ -127,11 +127,22 @@ type seen struct {
 	Time                      time.Time
 }
 
+// needRights skips for users other than root and on kernels without BTF. Otherwise checkRights must find nothing.
+func needRights(t *testing.T) {
+	t.Helper()
+	err := checkRights()
+	if err == nil {
+		return
+	}
+	if _, missing := os.Stat("/sys/kernel/btf/vmlinux"); os.Geteuid() == 0 && missing == nil {
+		t.Fatal(err)
+	}
+	t.Skip(err)
+}
+
 // A machine on which nothing happens shows the table's head.
 func TestShowsHead(t *testing.T) {
-	if err := checkRights(); err != nil {
-		t.Skip(err)
-	}
+	needRights(t)
 	tracer, err := startTracer()
 	if err != nil {
 		t.Fatal(err)
@@ -150,9 +161,7 @@ func TestShowsHead(t *testing.T) {
 
 // Trace real processes on the running kernel.
 func TestShowsRealExecutions(t *testing.T) {
-	if err := checkRights(); err != nil {
-		t.Skip(err)
-	}
+	needRights(t)
 	tracer, err := startTracer()
 	if err != nil {
 		t.Fatal(err)
