@@ -40,18 +40,10 @@ func structOps(t *selftest.Test) error {
 		return err
 	}
 	defer module.Close()
-	attached := false
-	return selftest.Effect(module, func() (func() error, error) {
+	return selftest.EffectWhile(module, func() (func() error, error) {
 		link, err := congestion.AttachStructOps()
-		if err != nil {
-			return nil, err
-		}
-		attached = true
-		return func() error {
-			attached = false
-			return link.Destroy()
-		}, nil
-	}, func() error {
+		return link.Destroy, err
+	}, func(attached bool) error {
 		err := selftest.ConnectBy("bpf_selftest")
 		if !attached && errors.Is(err, syscall.ENOENT) {
 			return nil

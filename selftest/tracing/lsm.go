@@ -17,18 +17,10 @@ func lsm(t *selftest.Test) error {
 		return err
 	}
 	defer module.Close()
-	attached := false
-	return selftest.Effect(module, func() (func() error, error) {
+	return selftest.EffectWhile(module, func() (func() error, error) {
 		link, err := prog.AttachLSM()
-		if err != nil {
-			return nil, err
-		}
-		attached = true
-		return func() error {
-			attached = false
-			return link.Destroy()
-		}, nil
-	}, func() error {
+		return link.Destroy, err
+	}, func(attached bool) error {
 		fd, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 		if err == nil {
 			syscall.Close(fd)

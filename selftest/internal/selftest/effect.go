@@ -36,20 +36,25 @@ func Attached(link *bpf.BPFLink, err error) (func() error, error) {
 // Effect checks that provoke makes a program increase its counter at key 0 while the program is attached, and neither
 // before nor after. An error of attach is an error of the step [Attaching].
 func Effect(module *bpf.Module, attach func() (detach func() error, err error), provoke func() error) error {
-	count := func() (uint64, error) {
+	return EffectWhile(module, attach, func(bool) error { return provoke() })
+}
+
+// EffectWhile is Effect with a provoke that depends on whether the program is attached.
+func EffectWhile(module *bpf.Module, attach func() (detach func() error, err error), provoke func(attached bool) error) error {
+	count := func(attached bool) (uint64, error) {
 		before, err := Hits(module, 0)
 		if err != nil {
 			return 0, err
 		}
-		if err := provoke(); err != nil {
+		if err := provoke(attached); err != nil {
 			return 0, err
 		}
 		after, err := Hits(module, 0)
 		return after - before, err
 	}
-	expect := func(when string, calls bool) error {
-		n, err := count()
-		if err == nil && n > 0 != calls {
+	expect := func(when string, attached bool) error {
+		n, err := count(attached)
+		if err == nil && n > 0 != attached {
 			err = fmt.Errorf("%d calls %s", n, when)
 		}
 		return err
