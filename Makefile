@@ -271,7 +271,7 @@ vmtest-all: ## Run them on every kernel of the list; UPDATE=1 writes what is exp
 # One program has both: the race detector looks at accesses, cgocheck2 at what a store of a pointer leaves where.
 test-race: all mounts ## Run the tests with the race detector and with every store of a Go pointer checked
 	$(call step,TEST,with the race detector and cgocheck2)
-	$QGOEXPERIMENT=cgocheck2 $(GO) test -count=1 -race $(TESTED)
+	$QGORACE=atexit_sleep_ms=0 GOEXPERIMENT=cgocheck2 $(GO) test -count=1 -race $(TESTED)
 
 # Symbols, which go test leaves out, put names into the sanitizer's report.
 ASAN = CGO_CFLAGS="-g -O1 '-I$(CURDIR)/$(BUILD)/asan/include'" CGO_LDFLAGS="'$(CURDIR)/$(LIBBPF_ASAN)' -lelf -lz"

@@ -460,6 +460,9 @@ func damagedTargets() []damagedTarget {
 func TestTargetDamaged(t *testing.T) {
 	const from, to, trying, parts = "LIBBPFGO_TEST_FROM", "LIBBPFGO_TEST_TO", "trying ", 10
 	targets := damagedTargets()
+	if testing.Short() || raceDetector { // which sees nothing in one goroutine
+		targets = every(8, targets)
+	}
 	if isChild(t.Name()) {
 		m, forms := loadTargets(t)
 		forms = slices.DeleteFunc(forms, func(form targetForm) bool { return form.name == "by offset" }) // which isn't looked for
@@ -504,6 +507,14 @@ func TestTargetDamaged(t *testing.T) {
 			}
 		}()
 	}
+}
+
+// every returns each n'th element.
+func every[T any](n int, all []T) (some []T) {
+	for i := 0; i < len(all); i += n {
+		some = append(some, all[i])
+	}
+	return some
 }
 
 // A good target can be attached to in all forms.
@@ -695,10 +706,13 @@ func TestTargetIrregular(t *testing.T) {
 
 // A file of any size is read to a limited amount.
 func TestTargetHuge(t *testing.T) {
-	if !residentMemoryTells {
-		t.Skip("with the address sanitizer, reading that much takes minutes")
+	if !residentMemoryTells || raceDetector {
+		t.Skip("with a sanitizer, reading that much takes minutes")
 	}
 	m, forms := loadTargets(t)
+	if forms = forms[:5]; testing.Short() {
+		forms = forms[:1]
+	}
 	t.Chdir(t.TempDir())
 	const size = 1 << 40
 	for name, damage := range map[string]func(image []byte){
@@ -732,7 +746,7 @@ func TestTargetHuge(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		for _, form := range forms[:5] {
+		for _, form := range forms {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			if link, err := form.attach(getTargetProgram(t, m, form.program), -1, "./target"); err == nil {

@@ -245,10 +245,14 @@ func closedReader(t *testing.T) *BPFLinkReader {
 // Every method of every type runs, over and over, while the module is being closed. None crashes,
 // races with another or hangs, and nothing is left open.
 func TestEveryMethodWhileClosing(t *testing.T) {
+	rounds := 10
+	if testing.Short() {
+		rounds = 2
+	}
 	leaksNothing(t, func() {
 		// Attaching and detaching wait for the kernel: three modules do it together. The kernel takes
 		// 64 programs at a tracepoint.
-		for round := range 10 {
+		for round := range rounds {
 			var all sync.WaitGroup
 			started := make(chan struct{})
 			for g := range 3 {

@@ -237,7 +237,8 @@ func inChild(t *testing.T, name string, env ...string) string {
 
 // runChild is inChild for a child that may fail, or die.
 func runChild(name string, env ...string) (stdout, stderr string, err error) {
-	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.count=1", "-test.timeout=5m", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.count=1", "-test.timeout=5m", "-test.v",
+		fmt.Sprintf("-test.short=%t", testing.Short()))
 	cmd.Env = append(os.Environ(), append(env, "LIBBPFGO_TEST_CHILD="+name)...)
 	var out, message strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &message

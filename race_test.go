@@ -1,0 +1,5 @@
+//go:build race
+
+package libbpfgo
+
+const raceDetector = true
