@@ -202,7 +202,7 @@ check: check-format vet test-unit ## Build, check the format, vet, run the tests
 test: test-deps selftests $(LIBBPF_ASAN) ## Run everything that can be checked on this machine
 	@scripts/side-by-side $(BUILD)/test \
 		test-link test-race test-asan test-compat selftest test-oldest-go -- \
-		lint test-scripts apidiff vmtest
+		lint test-scripts apidiff vmtest-short
 
 test-deps: all mounts
 	@scripts/deps test
@@ -251,7 +251,11 @@ vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERN
 	$QCGO_ENABLED=0 GOARCH= $(GO) build -o build/bin/vm ./selftest/vm
 	$Qbuild/bin/vm -arch $(ARCH) -init $(BUILD)/bin/vm -kernels $(BUILD)/kernels -selftest $(BUILD)/selftest -go-tests $(BUILD)/gotest \
 		-expected selftest/expected$(VARIANT) $(if $(TEST),-test '$(TEST)') $(if $(UPDATE),-update) \
-		$(if $(DOC),-document docs/kernels$(VARIANT).md -libbpf $(LIBBPF_VERSION)) $(KERNEL)
+		$(if $(DOC),-document docs/kernels$(VARIANT).md -libbpf $(LIBBPF_VERSION)) $(VM_SHORT) $(KERNEL)
+
+# This machine's kernel runs the Go tests in full, and make vmtest-all runs them in full on every kernel.
+vmtest-short: VM_SHORT = -short -go-tests-on $(firstword $(KERNEL))
+vmtest-short: vmtest ## Run the selftests as vmtest does, but the Go tests with -short, and on the first kernel only
 
 $(BUILD)/gotest: all $(OVERLAY)
 	@rm -rf $@
@@ -345,5 +349,5 @@ help: ## List the tasks
 release: ## Check the tree, run make test, and make the release VERSION=v0.1.0: changelog, commit and tag
 	@scripts/release "$(VERSION)" make --no-print-directory test
 
-.PHONY: $(BUILD)/gotest $(EXAMPLES) imports all built static libbpf bpf install uninstall deps clean generate examples run mounts check test test-deps test-scripts test-unit test-compat test-oldest-go selftest selftests vm-kernels vmtest vmtest-all \
+.PHONY: $(BUILD)/gotest $(EXAMPLES) imports all built static libbpf bpf install uninstall deps clean generate examples run mounts check test test-deps test-scripts test-unit test-compat test-oldest-go selftest selftests vm-kernels vmtest vmtest-short vmtest-all \
 	test-race test-asan stress fuzz test-link test-fresh bench lint check-format vet apidiff fmt release help

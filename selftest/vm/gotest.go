@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
@@ -21,9 +22,11 @@ const leftOut = "TestThousandRounds|WhileClosing|ConcurrentStopClose|TestOpenCor
 	"TestCallsHoldTheirModule|TestStringsAreFreed|TestAttachUprobe|TestTargetDamaged|TestTargetHuge|" +
 	"TestImplementsLines|TestWideIntegersAreAll|TestOptionsAreAll|TestFilesWithoutCgo|TestCallbacksHaveTheirTypes|TestReadmeProgram"
 
-// goTestFlags are the arguments of a Go test program. With test2json, goTestMark precedes each event of a test, such as
-// "--- PASS: TestName". It can follow other output on the same line.
-var goTestFlags = []string{"-test.v=test2json", "-test.timeout=14m", "-test.skip", leftOut}
+// goTestFlags returns the arguments of a Go test program. With test2json, goTestMark precedes each event of a test, such
+// as "--- PASS: TestName". It can follow other output on the same line.
+func goTestFlags() []string {
+	return []string{"-test.v=test2json", "-test.timeout=14m", fmt.Sprintf("-test.short=%t", *short), "-test.skip", leftOut}
+}
 
 const goTestMark = "\x16"
 

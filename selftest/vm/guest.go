@@ -122,7 +122,7 @@ func tests() (all []test, err error) {
 	}
 	programs, globErr := goPrograms(guestGoTests)
 	for _, path := range programs {
-		all = append(all, test{filepath.Base(path), path, goTestFlags})
+		all = append(all, test{filepath.Base(path), path, goTestFlags()})
 	}
 	return all, errors.Join(err, globErr)
 }

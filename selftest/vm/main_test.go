@@ -124,19 +124,72 @@ func set[T any](t *testing.T, variable *T, value T) {
 }
 
 func TestArguments(t *testing.T) {
-	for tests, want := range map[string]string{"": "", "a": " -- -test=a", "a b": " -- -test=a,b"} {
+	for tests, want := range map[string]string{"": "", "a": "a", "a b": "a,b"} {
 		set(t, only, tests)
-		got := guestArguments()
-		if got != want {
+		if got := guestArguments(); got != " -- -short=false -test="+want {
 			t.Errorf("%q: %q", tests, got)
 		}
-		_, *only, _ = strings.Cut(got, "=")
+		*only = want
 		for _, test := range []string{"a", "b", "b/Sub", "c"} {
 			program := programOf(test)
 			if is := chosen(test); is != (tests == "" || strings.Contains(tests, program)) {
 				t.Errorf("%q: that %s is to run is %v", tests, test, is)
 			}
 		}
+	}
+}
+
+func TestShort(t *testing.T) {
+	set(t, short, true)
+	if got := guestArguments(); !strings.Contains(got, " -short=true ") || strings.Count(got, " -- ") != 1 {
+		t.Errorf("the machine's arguments are %q", got)
+	}
+	if flags := goTestFlags(); !slices.Contains(flags, "-test.short=true") {
+		t.Errorf("Go tests have the flags %q", flags)
+	}
+	if err := make(expectations).documents(nil); err == nil {
+		t.Error("a document can be written")
+	}
+}
+
+// With -go-tests-on, the other kernels' machines run the selftests alone, and the expectations for their Go tests stay.
+func TestGoTestsOnSomeKernels(t *testing.T) {
+	table := func(newTests ...string) *table {
+		table := newTable([]string{"old", "new"})
+		for kernel, tests := range map[string][]string{"old": {"case", "a.test"}, "new": newTests} {
+			ran := session{version: kernel, tests: tests, results: make(map[string]result)}
+			for _, test := range tests {
+				ran.results[test] = result{Test: test}
+			}
+			table.add(kernel, ran, nil)
+		}
+		return table
+	}
+	want := parseExpectations("case old passed\ncase new passed\na.test old passed\na.test new passed\na.test/TestSkips new skipped\n")
+	set(t, only, "case a.test")
+	set(t, goTestsOn, "old")
+	good := table("case")
+	good.compare(want)
+	if text := good.String(); !good.ok() || !strings.Contains(text, "a.test             passed 0.0 s           –") {
+		t.Error(text)
+	}
+	if err := want.documents(good.kernels); err == nil {
+		t.Error("a document can be written")
+	}
+	before := want.String()
+	if want.update(good); want.String() != before {
+		t.Errorf("updated to\n%s", want)
+	}
+	bad := table()
+	bad.compare(want)
+	if !slices.Equal(bad.wrong, []string{"there is no test \"case\"", "not run on new: case"}) {
+		t.Errorf("without a case: %q", bad.wrong)
+	}
+	*goTestsOn = ""
+	all := table("case")
+	all.compare(want)
+	if all.ok() {
+		t.Error("without the flag, Go tests needn't run on all kernels")
 	}
 }
 
