@@ -93,7 +93,11 @@ func TestRingBufferLosesNoWakeUp(t *testing.T) {
 	events := make(chan []byte, 16)
 	rb := initRing(t, m, "send_many", events)
 	rb.Poll(-1)
-	const producers, rounds = 2, 20000
+	const producers = 2
+	rounds := 20000
+	if testing.Short() {
+		rounds = 4000
+	}
 	var triggered, received atomic.Int64
 	var all sync.WaitGroup
 	for range producers {
