@@ -198,12 +198,12 @@ mounts: ## Mount tracefs and a BPF file system, if they aren't and may be
 # What the tests are compiled for, go vet finds in go's cache. The other way round, most is compiled twice.
 check: check-format test-unit vet ## Build, check the format, vet, run the tests: what one runs while working
 
-# What uses this machine's kernel goes one after the other, since memory that may be locked is short; the rest goes beside
-# it. lint goes last: it finds in go's cache what the tests were compiled for.
+# What has perf buffers on this machine's kernel goes one after the other, since memory that may be locked is short; the
+# rest goes beside it. lint goes last: it finds in go's cache what the tests were compiled for.
 test: test-deps selftests $(LIBBPF_ASAN) ## Run everything that can be checked on this machine
 	@scripts/side-by-side $(BUILD)/test \
-		test-unit test-link test-race test-asan test-compat selftest -- \
-		test-scripts test-oldest-go vmtest-short apidiff lint
+		test-unit test-system test-race test-asan test-compat selftest -- \
+		test-scripts test-oldest-go vmtest-short test-link apidiff lint
 
 test-deps: all mounts
 	@scripts/deps test
@@ -226,13 +226,13 @@ test-compat: all mounts ## Compare the behaviour with libbpfgo's release, by pro
 	$Q$(GO) -C compat test -count=1 -parallel 8 .
 
 # The oldest Go that go.mod allows, in its last release. Go fetches it as a module. It is enough that it compiles
-# everything, tests too, and that the readers and the examples work: what the tests find in the library, they find with
-# the newest Go.
+# everything, tests too, and that readers and examples work: what the tests find in the library, they find with the
+# newest Go. Those of perf buffers are left out, as test runs this beside other tests.
 OLDEST_GO := go1.24.13
 test-oldest-go: all mounts ## Build everything with the oldest Go that the README promises, and run quick tests
 	$(call step,TEST,with $(OLDEST_GO))
 	$QGOTOOLCHAIN=$(OLDEST_GO) $(GO) build ./...
-	$QGOTOOLCHAIN=$(OLDEST_GO) $(GO) test -count=1 -vet=off -run '^(Example|TestReader$$|TestRingBufReader$$|TestPerfReader$$)' $(TESTED)
+	$QGOTOOLCHAIN=$(OLDEST_GO) $(GO) test -count=1 -vet=off -run '^(Example|TestReader$$|TestRingBufReader$$)' -skip Perf $(TESTED)
 
 selftest: selftests mounts ## Run the selftests and print a table; TEST='xdp tc' runs these alone
 	@$(BUILD)/selftest $(or $(TEST),all)
@@ -260,11 +260,13 @@ vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERN
 vmtest-short: VM_SHORT = -short -go-tests-on $(firstword $(KERNEL))
 vmtest-short: vmtest ## Run the selftests as vmtest does, but the Go tests with -short, and on the first kernel only
 
+# Without -buildmode=pie: on this machine's architecture, go has compiled the package for test-unit then.
+GOTEST_FLAGS = $(patsubst -buildmode=pie,,$(subst -static-pie,-static,$(STATIC_FLAGS)))
 $(BUILD)/gotest: all $(OVERLAY)
 	@rm -rf $@
 	@mkdir -p $@/testdata
 	$(call step,GO,$@)
-	$Qfor package in . ringbuf perf; do $(GO) test -c $(STATIC_FLAGS) -o $@/$$package/ ./$$package; done
+	$Qfor package in . ringbuf perf; do $(GO) test -c $(GOTEST_FLAGS) -o $@/$$package/ ./$$package; done
 	@cp $(filter $(OBJECTS)testdata/%,$(BPF_OBJECTS)) $@/testdata
 
 vm-kernels: ## Fetch the kernels that selftest/kernels pins; UPDATE=1 pins what apt offers now
@@ -300,9 +302,14 @@ fuzz: all mounts $(LIBBPF_ASAN) ## Run each Fuzz function of the root package fo
 	$QGO=$(GO) scripts/fuzz $(TIME) 2
 	$Q$(ASAN) GO=$(GO) scripts/fuzz $(TIME) 2 $(ASAN_FLAGS)
 
-test-link: test-deps ## Link throw-away modules in all the ways that the README names, and run the tests with the system's libbpf
+LINKTEST := test -C tools -count=1 -vet=off -timeout 40m -v ./linktest
+test-link: test-deps ## Link throw-away modules in all the ways that the README names
 	$(call step,TEST,tools/linktest)
-	$Q$(GO) test -C tools -count=1 -vet=off -timeout 40m -v ./linktest
+	$Q$(GO) $(LINKTEST) -run '^TestLink$$'
+
+test-system: test-deps ## Run the root package's quick tests with the system's libbpf
+	$(call step,TEST,with libbpf of the distribution)
+	$Q$(GO) $(LINKTEST) -run '^TestSuiteWithTheSystemsLibbpf$$'
 
 test-fresh: ## Go through make run and make test in a new Debian 12 (as root; takes a while)
 	@scripts/fresh-test
@@ -355,4 +362,4 @@ release: ## Check the tree, run make test, and make the release VERSION=v0.1.0: 
 	@scripts/release "$(VERSION)" make --no-print-directory test
 
 .PHONY: $(BUILD)/gotest $(EXAMPLES) imports all built static libbpf bpf install uninstall deps clean generate examples run mounts check test test-deps test-scripts test-unit test-compat test-oldest-go selftest selftests vm-kernels vmtest vmtest-short vmtest-all \
-	test-race test-asan stress fuzz test-link test-fresh bench lint check-format vet apidiff fmt release help
+	test-race test-asan stress fuzz test-link test-system test-fresh bench lint check-format vet apidiff fmt release help
