@@ -222,8 +222,8 @@ test-unit: all mounts ## Run the tests
 
 test-compat: all mounts ## Compare the behaviour with libbpfgo's release, by programs that are built against both
 	$(call step,TEST,compat)
-	$Q$(GO) -C compat vet -modfile=go.here.mod ./...
 	$Q$(GO) -C compat test -count=1 -parallel 8 .
+	$Q$(GO) -C compat vet -modfile=go.here.mod ./...
 
 # The oldest Go that go.mod allows, in its last release. Go fetches it as a module. It is enough that it compiles
 # everything, tests too, and that readers and examples work: what the tests find in the library, they find with the
