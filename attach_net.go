@@ -7,7 +7,7 @@ import "C"
 
 import (
 	"fmt"
-	"net"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -69,13 +69,26 @@ func (p *BPFProg) attachInterface(linkType LinkType, name string, do func(index 
 	})
 }
 
-func interfaceIndex(name string) (C.int, error) {
-	device, err := net.InterfaceByName(name)
-	if err != nil {
-		// The net package returns an error of its own, not the kernel's ENODEV.
-		return 0, fmt.Errorf("network interface %q: %w: %w", name, err, syscall.ENODEV)
+// interfaceIndex returns the index of a network interface in the calling thread's network namespace.
+func interfaceIndex(name string) (index C.int, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("network interface %q: %w", name, err)
+		}
+	}()
+	request, err := unix.NewIfreq(name)
+	if err != nil || name == "" || strings.Contains(name, "\x00") { // no interface has such a name
+		return 0, syscall.ENODEV
 	}
-	return C.int(device.Index), nil
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(socket)
+	if err := unix.IoctlIfreq(socket, unix.SIOCGIFINDEX, request); err != nil {
+		return 0, err
+	}
+	return C.int(request.Uint32()), nil
 }
 
 // NetfilterOpts are options of [BPFProg.AttachNetfilter] (struct bpf_netfilter_opts).

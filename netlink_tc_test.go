@@ -3,6 +3,7 @@ package libbpfgo
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"syscall"
 	"testing"
 )
@@ -12,7 +13,9 @@ func TestTcHook(t *testing.T) {
 	prog := getProgram(t, m, "on_packet")
 	inOwnNetwork(t, func() {
 		hook := m.TcHookInit()
-		wantErr(t, hook.SetInterfaceByName("nothing"), syscall.ENODEV, "nothing")
+		for _, name := range []string{"nothing", "", "lo\x00", "a-name-that-is-too-long"} {
+			wantErr(t, hook.SetInterfaceByName(name), syscall.ENODEV, strconv.Quote(name))
+		}
 		wantErr(t, hook.Create(), syscall.EINVAL, "create TC hook")
 		if err := hook.SetInterfaceByName("lo"); err != nil || hook.GetInterfaceIndex() != 1 {
 			t.Fatal(err, hook.GetInterfaceIndex())
