@@ -213,7 +213,7 @@ func (e *elements) LookupElem(key, value []byte, flags MapFlag) error {
 		if err := errors.Join(e.checkKey(key), e.checkValue(value, flags)); err != nil {
 			return err
 		}
-		return e.lookup(unsafe.Pointer(first(key)), value, flags)
+		return e.lookup(keyPointer(key), value, flags)
 	})
 }
 
@@ -242,7 +242,7 @@ func (e *elements) UpdateElem(key, value []byte, flags MapFlag) error {
 		if err := errors.Join(e.checkKey(key), e.checkValue(value, flags)); err != nil {
 			return err
 		}
-		return e.update(unsafe.Pointer(first(key)), unsafe.Pointer(unsafe.SliceData(value)), flags)
+		return e.update(keyPointer(key), unsafe.Pointer(unsafe.SliceData(value)), flags)
 	})
 }
 
@@ -262,7 +262,7 @@ func (e *elements) DeleteElem(key []byte) error {
 		if err := e.checkKey(key); err != nil {
 			return err
 		}
-		return e.delete(unsafe.Pointer(first(key)))
+		return e.delete(keyPointer(key))
 	})
 }
 
@@ -472,6 +472,15 @@ func (e *elements) key(key unsafe.Pointer) (*C.char, error) {
 		return nil, fmt.Errorf("the map has no keys, the key must be nil: %w", syscall.EINVAL)
 	}
 	return (*C.char)(key), nil
+}
+
+// keyPointer returns the address of a key, or nil if the key is empty. It isn't generic, like first: where the
+// compiler inlines a generic function from another package, it doesn't see that the key stays on the stack.
+func keyPointer(key []byte) unsafe.Pointer {
+	if len(key) == 0 {
+		return nil
+	}
+	return unsafe.Pointer(unsafe.SliceData(key))
 }
 
 func (e *elements) checkKey(key []byte) error {

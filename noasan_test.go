@@ -2,7 +2,4 @@
 
 package libbpfgo
 
-const (
-	residentMemoryTells     = true
-	argumentsStayOnTheStack = true
-)
+const residentMemoryTells = true
