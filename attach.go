@@ -121,7 +121,8 @@ func (p *BPFProg) AttachGenericFD(targetFD int, attachType BPFAttachType, flags 
 	})
 }
 
-// DetachGenericFD undoes [BPFProg.AttachGenericFD].
+// DetachGenericFD undoes [BPFProg.AttachGenericFD]. If a program was attached to a cgroup with [BPFFNone],
+// the kernel doesn't compare: it detaches that program, even if it is another one.
 //
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachGenericFD(targetFD int, attachType BPFAttachType) error {

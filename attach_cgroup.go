@@ -92,7 +92,8 @@ func (p *BPFProg) AttachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttac
 	return link, failed(err, what)
 }
 
-// DetachCgroupLegacy detaches the program from a cgroup where it was attached without a link.
+// DetachCgroupLegacy detaches the program from a cgroup where it was attached without a link. If a program was
+// attached there with [BPFFNone], the kernel doesn't compare: it detaches that program, even if it is another one.
 //
 // Implements: bpf_prog_detach2
 func (p *BPFProg) DetachCgroupLegacy(cgroupV2DirPath string, attachType BPFAttachType) error {
