@@ -351,15 +351,17 @@ fmt: ## Format Go and C
 	$Qgofmt -w .
 	$Q$(CLANG_FORMAT) -i $(C_FILES)
 
+##@ Releasing
+
+release: ## Check the tree, run make test, and make the release VERSION=v0.1.0: changelog, commit and tag
+	@scripts/release "$(VERSION)" make --no-print-directory test
+
 ##@ Help
 
 help: ## List the tasks
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-
-release: ## Check the tree, run make test, and make the release VERSION=v0.1.0: changelog, commit and tag
-	@scripts/release "$(VERSION)" make --no-print-directory test
 
 .PHONY: $(BUILD)/gotest $(EXAMPLES) imports all built static libbpf bpf install uninstall deps clean generate examples run mounts check test test-deps test-scripts test-unit test-compat test-oldest-go selftest selftests vm-kernels vmtest vmtest-short vmtest-all \
 	test-race test-asan stress fuzz test-link test-system test-fresh bench lint check-format vet apidiff fmt release help
