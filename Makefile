@@ -10,7 +10,7 @@ export CLANG ?= clang
 export LLVM_STRIP ?= llvm-strip
 export CLANG_FORMAT ?= clang-format
 ARGS ?=
-# Git answers nothing in a checkout that belongs to another user: no version is asked of it.
+# In a checkout that belongs to another user, git refuses to answer, and go build would fail when it asks for the version.
 export GOFLAGS += -buildvcs=false
 
 MACHINE := $(shell uname -m)
@@ -95,15 +95,16 @@ libbpf: $(LIBBPF) ## Build libbpf and its headers in build/
 
 bpf: $(BPF_OBJECTS) ## Compile the BPF objects of tests, examples and selftests
 
-# A submodule that was filled, moved or changed since is built anew.
+# Build libbpf again after the submodule was filled, moved to another commit or changed.
 $(SOURCE).stamp: $(wildcard libbpf/src/* libbpf/include/uapi/linux/*) | deps
 	@scripts/libbpf-source $(SOURCE) $(LIBBPF_WANTED)
 	@touch $@
 
 $(LIBBPF): CHECKS = $(HARDENING)
 $(LIBBPF_ASAN): CHECKS := -fsanitize=address -fno-omit-frame-pointer
-# libbpf's Makefile takes no spaces: the paths are relative to it, since this checkout's may have some.
-# The archive is put into its place last, and whole. go build wouldn't see that programs have an older one.
+# libbpf's Makefile can't handle spaces in paths, and this checkout's path may have some: pass relative paths.
+# Move the finished archive into place last, so that a build that is interrupted leaves none. Remove the programs that
+# were linked with the old one: go build doesn't notice that libbpf.a has changed.
 $(LIBBPF) $(LIBBPF_ASAN): %/lib/libbpf.a: $(SOURCE).stamp scripts/hardening | $(ROOT)
 	$(call step,LIBBPF,$@)
 	$Qrm -rf $*/obj $*/stage $*/include $*/bin $*/selftest
@@ -117,7 +118,7 @@ $(LIBBPF) $(LIBBPF_ASAN): %/lib/libbpf.a: $(SOURCE).stamp scripts/hardening | $(
 	$Qmv $*/stage/lib/libbpf.a $@
 	$Qrm -rf $*/obj $*/stage
 
-# For static programs, where libelf.a isn't whole.
+# Static programs need this where the distribution's libelf.a lacks functions that it calls (Debian 13).
 $(LIBEU): tools/libeu.c | deps $(ROOT)
 	$(call step,CC,$@)
 	$Qmkdir -p $(@D)
@@ -141,10 +142,10 @@ build/arm64/overlay.json: Makefile $(filter %.bpf.c,$(C_FILES))
 	$Qmkdir -p $(@D)
 	$Qecho '{"Replace":{$(subst " ","$(comma)",$(foreach object,$(BPF_OBJECTS),"$(object:$(OBJECTS)%=%)":"$(object)"))}}' >$@
 
-# As root, which may have no Go and no clang: what was built before is installed as it is.
+# Root, who installs, may have no Go and no clang in PATH: install what was built before, without building it again.
 install uninstall: override PREFIX := $(abspath $(PREFIX))
 install uninstall: PLACE = $(if $(DESTDIR),$(abspath $(DESTDIR)))$(PREFIX)
-# Make takes a space for the end of a path.
+# Make splits lists at spaces, so paths with spaces can't be installed to.
 install uninstall: ONE_PLACE = $(if $(word 2,$(PLACE)),$(error PREFIX and DESTDIR can't have a space in them))
 install uninstall: LIBRARIES = $(LIBBPF) $(if $(findstring -leu,$(STATIC)),$(LIBEU))
 install: $(filter-out $(wildcard $(BUILD)/lib/*),$(LIBBPF) $(LIBEU)) ## Install libbpf and its headers under PREFIX, /usr/local, where programs outside of checkouts find it
@@ -179,7 +180,7 @@ $(EXAMPLES): $(BUILD)/bin/%: $(LIBBPF) $(LIBEU) $(OVERLAY) imports
 	$(call step,GO,$@)
 	$Q$(GO) build $(STATIC_FLAGS) -o $@ ./examples/$*
 
-# These need no libbpf: go compiles what the examples import of other modules while libbpf is fetched and built.
+# Compile what the examples import, other than this module, while libbpf is fetched and built: it doesn't need libbpf.
 imports: deps
 	$Q$(GO) list -e -deps -f '{{if .Standard}}{{.ImportPath}}{{else if not .Module.Main}}{{.ImportPath}}{{end}}' ./examples/... | \
 		grep -v '^unsafe$$' | xargs $(GO) build $(STATIC_FLAGS)
@@ -195,11 +196,12 @@ mounts: ## Mount tracefs and a BPF file system, if they aren't and may be
 
 ##@ Testing
 
-# What the tests are compiled for, go vet finds in go's cache. The other way round, most is compiled twice.
+# Vet after the tests: vet reuses what go test has compiled, but go test doesn't reuse what vet has compiled.
 check: check-format test-unit vet ## Build, check the format, vet, run the tests: what one runs while working
 
-# What has perf buffers on this machine's kernel goes one after the other, since memory that may be locked is short; the
-# rest goes beside it. lint goes last: it finds in go's cache what the tests were compiled for.
+# Two lanes run side by side, each one task after the other. The first lane has the tasks that use perf buffers on this
+# machine's kernel: together, they could exceed the limit of locked memory. lint is last because it reuses what the tests
+# have compiled.
 test: test-deps selftests $(LIBBPF_ASAN) ## Run everything that can be checked on this machine
 	@scripts/side-by-side $(BUILD)/test \
 		test-unit test-system test-race test-asan test-compat selftest -- \
@@ -211,9 +213,9 @@ test-deps: all mounts
 test-scripts: test-deps ## Test what the scripts do where libbpf's sources or apt aren't as usual
 	@scripts/script-tests
 
-# go test names each package without tests.
+# The packages that have tests. For the others, go test would print a line each.
 TESTED = $(shell $(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...)
-# Those of them that use C, as far as sanitizers look.
+# The packages among them that use cgo. The sanitizers only concern these.
 WITH_C = $(shell $(GO) list -test -f '{{range .Deps}}{{if eq . "runtime/cgo"}}{{$$.ForTest}}{{end}}{{end}}' $(TESTED) | sort -u)
 
 test-unit: all mounts ## Run the tests
@@ -225,9 +227,9 @@ test-compat: all mounts ## Compare the behaviour with libbpfgo's release, by pro
 	$Q$(GO) -C compat test -count=1 -parallel 8 .
 	$Q$(GO) -C compat vet -modfile=go.here.mod ./...
 
-# The oldest Go that go.mod allows, in its last release. Go fetches it as a module. It is enough that it compiles
-# everything, tests too, and that readers and examples work: what the tests find in the library, they find with the
-# newest Go. Those of perf buffers are left out, as test runs this beside other tests.
+# The last release of the oldest Go that go.mod allows; Go downloads it as a module. It compiles everything, including
+# the tests, but runs only those of readers and examples: the other tasks run all tests with the newest Go. Tests of perf
+# buffers are left out because make test runs this task beside others that use them.
 OLDEST_GO := go1.24.13
 test-oldest-go: all mounts ## Build everything with the oldest Go that the README promises, and run quick tests
 	$(call step,TEST,with $(OLDEST_GO))
@@ -237,7 +239,7 @@ test-oldest-go: all mounts ## Build everything with the oldest Go that the READM
 selftest: selftests mounts ## Run the selftests and print a table; TEST='xdp tc' runs these alone
 	@$(BUILD)/selftest $(or $(TEST),all)
 
-# What is of that name in an older checkout is a folder.
+# In checkouts of before, build/selftest was a folder.
 selftests: all $(OVERLAY) ## Build the selftests, one static program, build/selftest
 	@[ ! -d $(BUILD)/selftest ] || rm -r $(BUILD)/selftest
 	$Q$(GO) build $(STATIC_FLAGS) -o $(BUILD)/selftest ./selftest
@@ -245,7 +247,7 @@ selftests: all $(OVERLAY) ## Build the selftests, one static program, build/self
 # The kernels of selftest/kernels: those that make test runs, and all.
 KERNELS := 6.1 6.12 newest
 LIBBPF_VERSION = $(shell sed -n 's/.*_VERSION //p' $(BUILD)/include/bpf/libbpf_version.h | paste -sd .)
-# Files of what was measured on another architecture than amd64 have its name behind theirs: expected-arm64.
+# The suffix of files with another architecture's results, as in expected-arm64. amd64's files have none.
 VARIANT := $(patsubst %,-%,$(filter-out amd64,$(ARCH)))
 vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERNEL=6.12 TEST=kprobe narrows, ARCH=arm64 emulates that
 	@scripts/deps vm-$(ARCH)
@@ -260,7 +262,7 @@ vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERN
 vmtest-short: VM_SHORT = -short -go-tests-on $(firstword $(KERNEL))
 vmtest-short: vmtest ## Run the selftests as vmtest does, but the Go tests with -short, and on the first kernel only
 
-# Without -buildmode=pie: on this machine's architecture, go has compiled the package for test-unit then.
+# Without -buildmode=pie, go reuses what it has compiled for test-unit.
 GOTEST_FLAGS = $(patsubst -buildmode=pie,,$(subst -static-pie,-static,$(STATIC_FLAGS)))
 $(BUILD)/gotest: all $(OVERLAY)
 	@rm -rf $@
@@ -284,7 +286,7 @@ test-race: all mounts ## Run the tests with the race detector and with every sto
 	$(call step,TEST,with the race detector and cgocheck2)
 	$QGORACE=atexit_sleep_ms=0 GOEXPERIMENT=cgocheck2 $(GO) test -count=1 -vet=off -race $(TESTED)
 
-# Symbols, which go test leaves out, put names into the sanitizer's report.
+# Keep the symbols, which go test strips, so that the sanitizer's report has function names.
 ASAN = CGO_CFLAGS="-g -O1 '-I$(CURDIR)/$(BUILD)/asan/include'" CGO_LDFLAGS="'$(CURDIR)/$(LIBBPF_ASAN)' -lelf -lz"
 ASAN_FLAGS := -asan -tags libbpf_external -ldflags='-s=false -w=false'
 test-asan: all mounts $(LIBBPF_ASAN) ## Run the tests with the address sanitizer, also in libbpf
@@ -314,7 +316,7 @@ test-system: test-deps ## Run the root package's quick tests with the system's l
 test-fresh: ## Go through make run and make test in a new Debian 12 (as root; takes a while)
 	@scripts/fresh-test
 
-# libbpfgo links the same libbpf, and as C's programs it has its own process.
+# libbpfgo's program links the same libbpf. Like the C programs, it runs in a process of its own.
 bench: all mounts ## Measure the buffers against C, cilium/ebpf and libbpfgo, and write bench/RESULTS.md
 	$Q$(GO) build -C bench -o "$(CURDIR)/$(BUILD)/bench/" . ./here ./cilium
 	$QCGO_CFLAGS="-g -O2 '-I$(CURDIR)/$(BUILD)/include'" CGO_LDFLAGS="'$(CURDIR)/$(LIBBPF)' -lelf -lz" \
@@ -341,7 +343,7 @@ vet: all
 	$(call step,VET,./...)
 	$Q$(GO) vet ./...
 
-# The release that the API must contain is a dependency of tools/.
+# tools/go.mod requires the release of libbpfgo whose API this one must contain.
 apidiff: all ## Show what of libbpfgo's API is missing or different here, which is nothing
 	$QCGO_CFLAGS="'-I$(CURDIR)/$(BUILD)/include'" $(GO) -C tools tool apidiff -w "$(CURDIR)/$(BUILD)/release.api" github.com/aquasecurity/libbpfgo
 	$Qchanges=$$($(GO) tool -modfile=tools/go.mod apidiff -incompatible $(BUILD)/release.api .); \
