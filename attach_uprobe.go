@@ -155,7 +155,7 @@ func (p *BPFProg) uprobe(pid int, path string, offset uint64, opts UprobeOpts) (
 	c.retprobe = C.bool(opts.Retprobe)
 	C.golibbpf_uprobe_mode(c, C.uint(opts.AttachMode))
 	link, errno := C.bpf_program__attach_uprobe_opts(p.c, process, pathC, C.size_t(offset), c)
-	return link, errno
+	return link, explainTarget(errno, file)
 }
 
 func uprobeType(isReturn bool) LinkType {
@@ -261,7 +261,18 @@ func (p *BPFProg) uprobeMulti(pid int, path, pattern string, opts UprobeMultiOpt
 	defer C.free(unsafe.Pointer(pathC))
 	c, errno := C.golibbpf_attach_uprobe_multi(p.c, process, pathC, firstLong(offsets), firstLong(opts.RefCtrOffsets),
 		(*C.uint64_t)(first(opts.Cookies)), C.size_t(len(offsets)), C.bool(opts.Retprobe), C.bool(opts.Session))
-	return c, errno
+	return c, explainTarget(errno, file)
+}
+
+// explainTarget adds a reason to the kernel's error for a target that isn't a regular file: EINVAL or, from uprobe.multi
+// links, EBADF.
+func explainTarget(err error, path string) error {
+	if err == syscall.EINVAL || err == syscall.EBADF {
+		if info, statErr := os.Stat(path); statErr == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("not a regular file: %w", err)
+		}
+	}
+	return err
 }
 
 // targetProcess converts pid for C. It is a process, 0 for the calling process, or -1 for all.

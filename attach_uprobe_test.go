@@ -218,6 +218,10 @@ func TestAttachUprobePaths(t *testing.T) {
 			wantErr(t, err, syscall.EINVAL, form.program, "empty path")
 			_, err = form.attach(prog, os.Getpid(), "a\x00b")
 			wantErr(t, err, syscall.EINVAL, form.program, "zero byte")
+			_, err = form.attach(prog, os.Getpid(), dir)
+			if err == nil || !strings.Contains(err.Error(), "not a regular file") && !errors.Is(err, syscall.EISDIR) {
+				t.Errorf("attached to a folder: %v", err)
+			}
 
 			t.Setenv("LD_LIBRARY_PATH", ":/nothing:"+dir)
 			attach("libsearched.so")
