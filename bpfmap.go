@@ -424,6 +424,9 @@ func (m *BPFMap) SetInitialValue(value unsafe.Pointer) error {
 		if value == nil {
 			return fmt.Errorf("nil value: %w", syscall.EINVAL)
 		}
+		if !m.holdsVariables() {
+			return fmt.Errorf("it holds no variables: %w", syscall.EINVAL)
+		}
 		return codeOf(C.golibbpf_map_set_initial_value(m.c, (*C.char)(value), C.size_t(m.valueSize)))
 	})
 }

@@ -772,7 +772,7 @@ func TestMapInitialValue(t *testing.T) {
 		t.Error(err)
 	}
 	wantErr(t, rodata.SetInitialValue(nil), syscall.EINVAL, "nil value")
-	wantErr(t, getMap(t, m, "numbers").SetInitialValue(unsafe.Pointer(&value[0])), syscall.EINVAL, "numbers")
+	wantErr(t, getMap(t, m, "numbers").SetInitialValue(unsafe.Pointer(&value[0])), syscall.EINVAL, "numbers", "no variables")
 	if err := m.BPFLoadObject(); err != nil {
 		t.Fatal(err)
 	}
