@@ -959,7 +959,7 @@ func TestMapReuseAndInnerMap(t *testing.T) {
 	}
 	_, err = numbers.InnerMapInfo()
 	if err != ErrNoInnerMap {
-		t.Errorf("the inner map of none gives %v", err)
+		t.Errorf("InnerMapInfo of a hash map returns %v", err)
 	}
 	wantErr(t, numbers.SetInnerMap(-1), syscall.EBADF, "numbers")
 	wantErr(t, numbers.SetInnerMap(shared.FileDescriptor()), syscall.EINVAL, "numbers")

@@ -150,7 +150,7 @@ func (h *handles) arguments(method reflect.Value) []reflect.Value {
 // After the module was closed, every method of every type that returns an error returns os.ErrClosed, and none
 // crashes.
 func TestEveryMethodAfterClose(t *testing.T) {
-	// These end what has ended already, or report how it ended, or never had an error to give.
+	// These end what has ended already, report how it ended, or never return an error.
 	fine := []string{
 		"BPFLink.Destroy", "BPFLink.DestroyLegacy", "PerfBuffer.Err", "UserRingBuffer.Error", "RingBufReader.Close",
 		"PerfReader.Close", "PerfBufferRaw.Close", "RingBuffer.Err", "BPFMapLow.Close", "BPFLinkReader.Close",
@@ -178,14 +178,14 @@ func TestEveryMethodAfterClose(t *testing.T) {
 				err, _ := result.Interface().(error)
 				if slices.Contains(fine, name) {
 					if err != nil {
-						t.Errorf("%s gives %v", name, err)
+						t.Errorf("%s returns %v", name, err)
 					}
 				} else if name == "BPFMapIterator.Err" {
 					// Next came before, or is still to come.
 					_ = h.iterator.Next()
 					wantErr(t, h.iterator.Err(), os.ErrClosed, "numbers")
 				} else if !errors.Is(err, os.ErrClosed) && !olderLibbpf(err) {
-					t.Errorf("%s gives %v", name, err)
+					t.Errorf("%s returns %v", name, err)
 				}
 			}
 		}
@@ -408,7 +408,7 @@ func TestUseWhileClosing(t *testing.T) {
 					defer all.Done()
 					<-started
 					for n := range 50 {
-						// A race with the closing may give any error, but after that only one.
+						// During the closing, any error may be returned; afterwards, only os.ErrClosed.
 						if errors.Is(use(), os.ErrClosed) && n > 5 {
 							return
 						}

@@ -46,8 +46,8 @@ func optionFields(t *testing.T) []string {
 	return fields
 }
 
-// Each field of each struct of options has an effect: the call with it differs from the call without it, in what the
-// kernel tells of the result, in what happens, or in the error.
+// Each field of each option struct has an effect: a call that sets it differs from one that doesn't, in the kernel's
+// information on the result, in the behavior, or in the error.
 func TestOptions(t *testing.T) {
 	needTracefs(t)
 	for name, check := range optionChecks {
@@ -272,7 +272,7 @@ var optionChecks = map[string]func(*testing.T){
 			t.Fatal(err)
 		}
 		defer link.Destroy()
-		// What libbpf tells the program about the tracepoint.
+		// libbpf passes the tracepoint's properties to the program in this map.
 		key := uint32(0)
 		spec, err := getMap(t, m, "__bpf_usdt_specs").GetValue(unsafe.Pointer(&key))
 		if err != nil {
@@ -926,7 +926,7 @@ func createMap(t *testing.T, mapType MapType, keySize, valueSize int, opts *BPFM
 	return m, err
 }
 
-// wantMapInfo checks what the kernel tells of a map that is created with the options, and of one without.
+// wantMapInfo compares the kernel's information on a map that is created with the options to that on one without.
 func wantMapInfo(t *testing.T, mapType MapType, keySize int, opts *BPFMapCreateOpts, field string, want uint64) {
 	t.Helper()
 	for _, test := range []struct {
@@ -1052,7 +1052,7 @@ func queryTCX(t *testing.T) []uint32 {
 	return ids[:attr.count]
 }
 
-// wantTC checks what of TcOpts Attach takes and sets, by what Query tells of it.
+// wantTC checks by Query which fields of TcOpts Attach uses and which it sets.
 func wantTC(t *testing.T) {
 	t.Helper()
 	progs := []*BPFProg{getProgram(t, loadAttach(t, "on_packet"), "on_packet"), getProgram(t, loadAttach(t, "on_packet"), "on_packet")}

@@ -60,7 +60,7 @@ func prepare(module *bpf.Module) error {
 		return err
 	}
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "libbpf 1.6") {
-		return fmt.Errorf("Prepare gives %w", err)
+		return fmt.Errorf("Prepare returns %w", err)
 	}
 	fmt.Println(err)
 	return nil
