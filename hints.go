@@ -16,16 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stage is the progress of an object from its opening to its load.
-type stage int
-
-const (
-	opened stage = iota
-	prepared
-	loaded
-	loadFailed
-)
-
 // beforeLoad returns the error of a call that must be made before the load. If it was made later, it adds that as the
 // reason.
 func (s stage) beforeLoad(err error) error {

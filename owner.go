@@ -50,6 +50,16 @@ type object struct {
 	closeOnce sync.Once
 }
 
+// A stage is the progress of an object from its opening to its load.
+type stage int
+
+const (
+	opened stage = iota
+	prepared
+	loaded
+	loadFailed
+)
+
 // noObject is an object that is closed. It stands for the object of a nil or zero Module, and of the handles
 // that belong to one.
 var noObject = &object{guard: guard{closed: true}, closing: true}
