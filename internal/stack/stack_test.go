@@ -2,7 +2,7 @@
 
 // With the address sanitizer, cgo has it check what C is given, which lets that escape.
 
-package libbpfgo_test
+package stack
 
 import (
 	"testing"
@@ -11,10 +11,10 @@ import (
 	"github.com/seed-36717feb/libbpfgo"
 )
 
-// Keys and values on the stack stay there, and nothing else is allocated. The test is in a package of its own, like a
+// Keys and values on the stack stay there, and nothing else is allocated. The test is in another package, like a
 // user's: what the compiler inlines from another package, it analyses anew, and finds more that escapes.
 func TestElementsOnTheStack(t *testing.T) {
-	m, err := libbpfgo.NewModuleFromFile("testdata/main.bpf.o")
+	m, err := libbpfgo.NewModuleFromFile("../../testdata/main.bpf.o")
 	if err != nil {
 		t.Fatal(err)
 	}
