@@ -260,3 +260,45 @@ func TestAttachUprobeProcesses(t *testing.T) {
 		}
 	})
 }
+
+// A program that is attached in one process doesn't run in others.
+func TestAttachUprobeToOtherProcess(t *testing.T) {
+	forms := uprobeForms(t)
+	m, keys := loadUprobes(t)
+	libc, _ := libcFunction(t, "epoll_create1")
+	const init = 1
+	for _, form := range forms {
+		link, err := form.attach(getProgram(t, m, form.program), init, libc)
+		if err != nil {
+			t.Errorf("%s: %v", form.name, err)
+			continue
+		}
+		before := calls(t, m, keys[form.program])
+		makeEpoll(m)
+		if n := calls(t, m, keys[form.program]) - before; n != 0 {
+			t.Errorf("%s: the program ran %d times in this process, which it isn't attached in", form.name, n)
+		}
+		if err := link.Destroy(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The offset of a probe counts from the start of the function that is named with it.
+func TestAttachUprobeFunctionAndOffset(t *testing.T) {
+	m := loadAttach(t, "on_uprobe")
+	libc, called := libcFunction(t, "epoll_create1")
+	_, other := libcFunction(t, "qsort")
+	link, err := getProgram(t, m, "on_uprobe").AttachUprobeOpts(os.Getpid(), libc, called-other, UprobeOpts{FuncName: "qsort"})
+	wantCalls(t, m, callsUprobe, link, err, func() { makeEpoll(m) })
+}
+
+// A static tracepoint is looked for in the process that is named.
+func TestAttachUSDTToNoProcess(t *testing.T) {
+	m, _ := loadTargets(t)
+	t.Chdir(t.TempDir())
+	writeTarget(t, buildTarget(targetSpec{}))
+	const nobody = 1 << 30 // more than the kernel's largest pid
+	_, err := getTargetProgram(t, m, "on_tracepoint").AttachUSDT(nobody, "./target", "test", "probe")
+	wantErr(t, err, syscall.ESRCH, "./target")
+}
