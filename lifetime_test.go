@@ -666,7 +666,8 @@ func TestThousandRounds(t *testing.T) {
 	for runtime.NumGoroutine() > goroutines { // goroutines that have closed their channel are about to end
 		runtime.Gosched()
 	}
-	if residentMemoryTells && late > early+1024 {
+	// The race detector has memory of its own, which grows with the addresses that were ever used.
+	if residentMemoryTells && !raceDetector && late > early+1024 {
 		t.Errorf("memory grew from %d KiB at most in rounds 200 to 300 to %d KiB at least after round 900", early, late)
 	}
 }

@@ -60,7 +60,9 @@ func TestElementsOnTheStack(t *testing.T) {
 			var key uint32
 			var array [8]byte
 			value := array[:]
+			//lint:ignore SA1019 programs that were written for libbpfgo use it
 			must(numbers.GetValueReadInto(unsafe.Pointer(&key), &value))
+			//lint:ignore SA1019 programs that were written for libbpfgo use it
 			must(low.GetValueReadInto(unsafe.Pointer(&key), &value))
 		},
 		"GetNextKey": func() {
