@@ -204,8 +204,8 @@ check: check-format test-unit vet ## Build, check the format, vet, run the tests
 # have compiled.
 test: test-deps selftests $(LIBBPF_ASAN) ## Run everything that can be checked on this machine
 	@scripts/side-by-side $(BUILD)/test \
-		test-unit test-system test-race test-asan test-compat selftest -- \
-		test-scripts test-oldest-go vmtest-short test-link apidiff lint
+		test-unit test-system test-race test-asan test-compat selftest test-oldest-go -- \
+		test-scripts vmtest-short test-link apidiff lint
 
 test-deps: all mounts
 	@scripts/deps test
@@ -227,14 +227,12 @@ test-compat: all mounts ## Compare the behaviour with libbpfgo's release, by pro
 	$Q$(GO) -C compat test -count=1 -parallel 8 .
 	$Q$(GO) -C compat vet -modfile=go.here.mod ./...
 
-# The last release of the oldest Go that go.mod allows; Go downloads it as a module. It compiles everything, including
-# the tests, but runs only those of readers and examples: the other tasks run all tests with the newest Go. Tests of perf
-# buffers are left out because make test runs this task beside others that use them.
+# The last release of the oldest Go that go.mod allows; Go downloads it as a module.
 OLDEST_GO := go1.24.13
-test-oldest-go: all mounts ## Build everything with the oldest Go that the README promises, and run quick tests
+test-oldest-go: all mounts ## Build everything with the oldest Go that the README promises, and run the root package's quick tests
 	$(call step,TEST,with $(OLDEST_GO))
 	$QGOTOOLCHAIN=$(OLDEST_GO) $(GO) build ./...
-	$QGOTOOLCHAIN=$(OLDEST_GO) $(GO) test -count=1 -vet=off -run '^(Example|TestReader$$|TestRingBufReader$$)' -skip Perf $(TESTED)
+	$QGOTOOLCHAIN=$(OLDEST_GO) $(GO) test -count=1 -vet=off -short . ./ringbuf ./perf
 
 selftest: selftests mounts ## Run the selftests and print a table; TEST='xdp tc' runs these alone
 	@$(BUILD)/selftest $(or $(TEST),all)
@@ -259,8 +257,8 @@ vmtest: selftests $(BUILD)/gotest ## Run the selftests in virtual machines; KERN
 		$(if $(DOC),-document docs/kernels$(VARIANT).md -libbpf $(LIBBPF_VERSION)) $(VM_SHORT) $(KERNEL)
 
 # This machine's kernel runs the Go tests in full, and make vmtest-all runs them in full on every kernel.
-vmtest-short: VM_SHORT = -short -go-tests-on $(firstword $(KERNEL))
-vmtest-short: vmtest ## Run the selftests as vmtest does, but the Go tests with -short, and on the first kernel only
+vmtest-short: VM_SHORT = -short
+vmtest-short: vmtest ## Run the tests as vmtest does, but the Go tests with -short
 
 # Without -buildmode=pie, go reuses what it has compiled for test-unit.
 GOTEST_FLAGS = $(patsubst -buildmode=pie,,$(subst -static-pie,-static,$(STATIC_FLAGS)))

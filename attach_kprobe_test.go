@@ -18,6 +18,7 @@ func TestAttachKprobe(t *testing.T) {
 		if attachErr == nil {
 			t.Fatal("a kprobe was attached on a kernel without them")
 		}
+		wantErr(t, attachErr, syscall.ENOENT, "on_kprobe", "__x64_sys_getpgid")
 		t.Skipf("this kernel has no kprobes: %v", attachErr)
 	}
 	function := map[string]string{"amd64": "__x64_sys_getpgid", "arm64": "__arm64_sys_getpgid"}[runtime.GOARCH]

@@ -38,7 +38,7 @@ func (e expectations) String() string {
 // update replaces the expectations for the selected tests on the table's kernels by the outcomes in the table.
 func (e expectations) update(t *table) {
 	maps.DeleteFunc(e, func(key [2]string, _ string) bool {
-		return chosenOn(key[0], key[1]) && slices.Contains(t.kernels, key[1])
+		return chosen(key[0]) && slices.Contains(t.kernels, key[1])
 	})
 	for test, results := range t.results {
 		for kernel, r := range results {
@@ -62,8 +62,8 @@ func (e expectations) documents(kernels []string) error {
 	if *only != "" {
 		return fmt.Errorf("the document must have all tests: it can't be written with %s alone", *only)
 	}
-	if *goTestsOn != "" || *short {
-		return errors.New("the document must have all tests on all kernels: it can't be written with -go-tests-on or -short")
+	if *short {
+		return errors.New("the document is of whole tests: it can't be written with -short")
 	}
 	if kernel := e.missing(kernels); kernel != "" {
 		return fmt.Errorf("the document must have all kernels in %s: it can't be written without %s", *expected, kernel)

@@ -94,7 +94,6 @@ var (
 	expected   = flag.String("expected", "", "file of the expected outcomes")
 	update     = flag.Bool("update", false, "write the outcomes to the file of expected outcomes")
 	only       = flag.String("test", "", "run only these tests, separated by spaces or commas")
-	goTestsOn  = flag.String("go-tests-on", "", "run the Go tests on these kernels only, separated by spaces or commas")
 	short      = flag.Bool("short", false, "run the Go tests with -short")
 	document   = flag.String("document", "", "write the table to this file, in Markdown")
 	libbpf     = flag.String("libbpf", "", "libbpf's version, for the document")
@@ -146,9 +145,7 @@ func run(w io.Writer, kernels []string) (bool, error) {
 		go func() {
 			defer booted.Done()
 			free <- struct{}{}
-			ran, err := boot(kernel, slices.DeleteFunc(slices.Clone(programs), func(path string) bool {
-				return !chosenOn(filepath.Base(path), kernel)
-			}))
+			ran, err := boot(kernel, programs)
 			<-free
 			table.add(kernel, ran, err)
 		}()
@@ -176,20 +173,14 @@ func run(w io.Writer, kernels []string) (bool, error) {
 	return table.ok(), nil
 }
 
-// listed returns the names in a list that spaces or commas separate.
-func listed(names string) []string {
-	return strings.FieldsFunc(names, func(c rune) bool { return c == ' ' || c == ',' })
+// named returns the names in -test.
+func named() []string {
+	return strings.FieldsFunc(*only, func(c rune) bool { return c == ' ' || c == ',' })
 }
 
 // chosen reports whether a test, or the program that contains it, is selected by -test. Without -test, all are.
 func chosen(test string) bool {
-	return *only == "" || slices.Contains(listed(*only), programOf(test))
-}
-
-// chosenOn reports whether a test is selected by -test and, if it is a Go test, its kernel by -go-tests-on.
-func chosenOn(test, kernel string) bool {
-	here := *goTestsOn == "" || slices.Contains(listed(*goTestsOn), kernel)
-	return chosen(test) && (here || !isGoTest(programOf(test)))
+	return *only == "" || slices.Contains(named(), programOf(test))
 }
 
 // goPrograms returns the paths of the selected Go test programs in a folder.
@@ -328,7 +319,7 @@ const (
 // guestArguments returns this program's arguments in the machine, as the end of the kernel's command line. Such an
 // argument can't contain a space.
 func guestArguments() string {
-	return fmt.Sprintf(" -- -short=%t -test=%s", *short, strings.Join(listed(*only), ","))
+	return fmt.Sprintf(" -- -short=%t -test=%s", *short, strings.Join(named(), ","))
 }
 
 // pack writes the initramfs.
@@ -411,8 +402,8 @@ func (t *table) add(kernel string, ran session, err error) {
 	if err != nil {
 		t.wrong = append(t.wrong, fmt.Sprintf("kernel %s has failed: %v", kernel, err))
 	}
-	for _, test := range listed(*only) {
-		if err == nil && chosenOn(test, kernel) && !slices.Contains(ran.tests, test) {
+	for _, test := range named() {
+		if err == nil && !slices.Contains(ran.tests, test) {
 			t.wrong = append(t.wrong, fmt.Sprintf("there is no test %q", test))
 		}
 	}
@@ -450,22 +441,21 @@ func (t *table) outcome(test, kernel string) string {
 	return r.outcome()
 }
 
-// compare adds the differences from the expectations to wrong. A selected test that exists only in the expectations
-// counts as not run. A test that is skipped on every kernel is wrong too, because it tests nothing; this is checked only if all
+// compare adds the differences from the expectations to wrong. A test that exists only in the expectations counts as
+// not run. A test that is skipped on every kernel is wrong too, because it tests nothing; this is checked only if all
 // tests ran on all kernels of the expectations.
 func (t *table) compare(want expectations) {
 	tests := t.tests()
 	for key := range want {
-		tests = append(tests, key[0])
+		if chosen(key[0]) {
+			tests = append(tests, key[0])
+		}
 	}
 	slices.Sort(tests)
 	tests = slices.Compact(tests)
 	for _, kernel := range t.kernels {
 		var missing []string
 		for _, test := range tests {
-			if !chosenOn(test, kernel) {
-				continue
-			}
 			got, expected := t.outcome(test, kernel), cmp.Or(want[[2]string{test, kernel}], passed)
 			switch got {
 			case expected, failed:
@@ -520,8 +510,6 @@ func (t *table) String() string {
 			cell := r.outcome()
 			if cell != notRun {
 				cell += fmt.Sprintf(" %.1f s", r.Seconds)
-			} else if !chosenOn(test, kernel) {
-				cell = "–"
 			}
 			fmt.Fprintf(&text, " %-22s", cell)
 		}

@@ -152,47 +152,6 @@ func TestShort(t *testing.T) {
 	}
 }
 
-// With -go-tests-on, the other kernels' machines run the selftests alone, and the expectations for their Go tests stay.
-func TestGoTestsOnSomeKernels(t *testing.T) {
-	table := func(newTests ...string) *table {
-		table := newTable([]string{"old", "new"})
-		for kernel, tests := range map[string][]string{"old": {"case", "a.test"}, "new": newTests} {
-			ran := session{version: kernel, tests: tests, results: make(map[string]result)}
-			for _, test := range tests {
-				ran.results[test] = result{Test: test}
-			}
-			table.add(kernel, ran, nil)
-		}
-		return table
-	}
-	want := parseExpectations("case old passed\ncase new passed\na.test old passed\na.test new passed\na.test/TestSkips new skipped\n")
-	set(t, only, "case a.test")
-	set(t, goTestsOn, "old")
-	good := table("case")
-	good.compare(want)
-	if text := good.String(); !good.ok() || !strings.Contains(text, "a.test             passed 0.0 s           –") {
-		t.Error(text)
-	}
-	if err := want.documents(good.kernels); err == nil {
-		t.Error("a document can be written")
-	}
-	before := want.String()
-	if want.update(good); want.String() != before {
-		t.Errorf("updated to\n%s", want)
-	}
-	bad := table()
-	bad.compare(want)
-	if !slices.Equal(bad.wrong, []string{"there is no test \"case\"", "not run on new: case"}) {
-		t.Errorf("without a case: %q", bad.wrong)
-	}
-	*goTestsOn = ""
-	all := table("case")
-	all.compare(want)
-	if all.ok() {
-		t.Error("without the flag, Go tests needn't run on all kernels")
-	}
-}
-
 // The machine "test" is a script that prints the console output stored as the kernel's vmlinuz.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()

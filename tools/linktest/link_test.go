@@ -272,9 +272,10 @@ func vendored(t *testing.T) {
 
 	dir := vendoredProgram(t)
 	alone.fails(t, "bpf/libbpf.h is missing", false, dir, nil, "go", "build", "-o", "program", ".")
+	build := []string{"go", "build", "-o", "program", "."}
 	run := func(w world, env ...string) {
 		t.Helper()
-		w.must(t, dir, env, "go", "build", "-o", "program", ".")
+		w.must(t, dir, env, build...)
 		wantVersion(t, w.must(t, dir, nil, "./program"), prefix+"/lib/pkgconfig/libbpf.pc")
 		if err := os.Remove(filepath.Join(dir, "program")); err != nil {
 			t.Fatal(err)
@@ -283,15 +284,19 @@ func vendored(t *testing.T) {
 	include, libs := "-I"+prefix+"/include", "-L"+prefix+"/lib"
 	run(alone, "CGO_CFLAGS="+include, "CGO_LDFLAGS="+libs)
 	if _, err := exec.LookPath("pkg-config"); err == nil {
-		own := t.TempDir()
-		write(t, own+"/main.c", "#include <bpf/libbpf.h>\nint main(void) { return !libbpf_version_string(); }\n")
-		const link = "cc main.c $(pkg-config --cflags libbpf) $(pkg-config --static --libs libbpf); ./a.out"
-		alone.must(t, own, []string{"PKG_CONFIG_PATH=" + prefix + "/lib/pkgconfig"}, "sh", "-ec", link)
+		ask := func(args ...string) string {
+			env := []string{"PKG_CONFIG_PATH=" + prefix + "/lib/pkgconfig"}
+			return strings.TrimSpace(alone.must(t, dir, env, append(append([]string{"pkg-config"}, args...), "libbpf")...))
+		}
+		run(alone, "CGO_CFLAGS="+ask("--cflags"), "CGO_LDFLAGS="+ask("--static", "--libs"))
 	}
 	run(world{installed: prefix}) // the headers and the library beside the system's
 	run(world{hidden: true, installed: prefix})
 	// As programs that link libbpfgo's release do.
-	run(world{hidden: true, installed: prefix}, "CGO_CFLAGS="+include, "CGO_LDFLAGS=-lelf -lz "+prefix+"/lib/libbpf.a")
+	archive := "CGO_LDFLAGS=-lelf -lz " + prefix + "/lib/libbpf.a"
+	run(world{hidden: true, installed: prefix}, "CGO_CFLAGS="+include, archive)
+	build = []string{"go", "build", "-tags", "libbpf_external", "-o", "program", "."}
+	run(alone, "CGO_CFLAGS="+include, archive)
 }
 
 // A program for another system or without cgo has one error, which says so.
